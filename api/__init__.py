@@ -1,0 +1,1 @@
+"""Gradients as native code, from plain Python."""
