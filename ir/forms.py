@@ -1,0 +1,91 @@
+"""Forms: how an op iterates over its operands.
+
+An op is data, a form is code. Codegen knows these classes and the scalar vocabulary of
+`scalar.py`, never the name of an op. To add a form is to add an emitter.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .sizes import SizeExpr
+from .types import TensorType
+
+# A scalar body: (scalar builder, one scalar an operand, **params) -> scalar(s).
+# Any: the scalars belong to whoever implements the builder.
+ScalarBody = Callable[..., Any]
+
+# An index rule: (index builder, index of the result, operand type, result type,
+# **params) -> index of the operand. Any: indices belong to the builder.
+IndexRule = Callable[..., Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where an operand lies in a result: start and step along every axis."""
+
+    start: tuple[int | SizeExpr, ...]
+    step: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Every operand has the result's shape; one scalar body an element."""
+
+    scalar: ScalarBody
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """Fold the axes of param `axes` with a monoid: "add", "max", "min" or "mul"."""
+
+    monoid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Sum of products over shared labels; params lhs, rhs, out are label strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Each result element is one operand element, found by an index rule."""
+
+    index: IndexRule
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Operands lie in disjoint regions of the result; everything else is 0."""
+
+    regions: Callable[..., tuple[Region, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Operand 0 read at the integers of operand 1 along param `axis`; may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Operand 0 added into zeros at the integers of operand 1 along param `axis`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """No operands; param `value` is a scalar, an array or a size, the same everywhere."""
+
+
+Form = Map | Reduce | Contract | View | Place | Gather | Scatter | Literal
+
+
+def reduced_shape(
+    shape: Sequence[int | SizeExpr], axes: Sequence[int]
+) -> tuple[int | SizeExpr, ...]:
+    """Return the shape without `axes`."""
+    return tuple(d for k, d in enumerate(shape) if k not in axes)
+
+
+def same_shape(types: Sequence[TensorType]) -> bool:
+    """Return whether all types have one shape."""
+    return all(t.shape == types[0].shape for t in types[1:])
