@@ -11,6 +11,7 @@
     |- GradientLookupError(LookupError)  a cotangent reaches an op without a rule
     |- ParseError(ValueError)            program text is malformed; has line and column
     |- TargetError(RuntimeError)         the target cannot express an instruction
+    |- PackageError(ValueError)          an ahead-of-time artefact cannot be written
     `- GraphError(AssertionError)        a graph is malformed: a defect of pullback
 
 Each also derives from the builtin a NumPy user would catch.
@@ -59,6 +60,10 @@ class ParseError(PullbackError, ValueError):
 
 class TargetError(PullbackError, RuntimeError):
     """The target cannot express what was asked of it."""
+
+
+class PackageError(PullbackError, ValueError):
+    """An ahead-of-time artefact cannot be read or written."""
 
 
 class GraphError(PullbackError, AssertionError):

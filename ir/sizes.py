@@ -90,7 +90,11 @@ class SizeExpr:
 
 def _term_texts(terms: tuple[tuple[Monomial, int], ...]) -> Iterator[str]:
     for k, (mono, coef) in enumerate(terms):
-        body = "*".join(a.text() for a in mono)
+        lone = abs(coef) == 1 and len(mono) == 1
+        # `2*(n)//(2)` would be read back as (2*n)//2.
+        body = "*".join(
+            f"({a.text()})" if a.op == "//" and not lone else a.text() for a in mono
+        )
         sign = "-" if coef < 0 else ("+" if k else "")
         size = abs(coef)
         if not mono:
