@@ -1,0 +1,101 @@
+"""Call a compiled program from Python, as fast as a builtin function.
+
+`make_entry` turns the address of a native program (docs/abi.md) and a description of its
+arrays into a callable. The call checks its arguments, makes the results and runs the
+program; arguments that don't fit exactly go to a Python callable instead. Where the
+native entry isn't known to be safe, a ctypes callable with the same behaviour is made,
+and `call_path` says so.
+"""
+
+import ctypes
+from collections.abc import Callable
+
+from ..pool import immortal
+from .capi import refusal
+from .native import make_native
+from .portable import Context, make_portable
+from .spec import DimEmitter, InSpec, OutSpec, Signature, Tree, check_signature
+
+__all__ = [
+    "DimEmitter",
+    "InSpec",
+    "OutSpec",
+    "Tree",
+    "call_path",
+    "make_entry",
+]
+
+_DEFAULT_CONTEXT = Context(
+    abi_version=1, size=ctypes.sizeof(Context), threads=1
+)
+immortal(_DEFAULT_CONTEXT)
+
+
+def call_path() -> str:
+    """Return `native`, or `ctypes: ` and the reason."""
+    reason = refusal()
+    return "native" if reason is None else f"ctypes: {reason}"
+
+
+def make_entry(
+    address: int,
+    inputs: tuple[InSpec, ...],
+    outputs: tuple[OutSpec, ...],
+    sizes: tuple[str, ...],
+    workspace: int,
+    tree: Tree,
+    miss: Callable[..., object],
+    failed: Callable[[int, int, int, int, int], BaseException],
+    *,
+    workspace_address: int = 0,
+    context: int = 0,
+    release: bool | None = None,
+    keep: object = None,
+    path: str | None = None,
+) -> Callable[..., object]:
+    """Make the callable of a native program.
+
+    Args:
+        address: the program's `pb_NAME`.
+        inputs: the arguments, all positional.
+        outputs: the results, in the program's order.
+        sizes: the named sizes in the order the program takes them.
+        workspace: bytes of workspace; ignored with `workspace_address`.
+        tree: how results are returned: an output's number or a nested tuple of them,
+            each output once. A 0-d result is a NumPy scalar, others are fresh arrays.
+        miss: called with the arguments of a call that doesn't fit exactly.
+        failed: makes the exception of a status: code, node, index, axis, extent.
+        workspace_address: the program's `pb_NAME_workspace`, or 0.
+        context: address of a pb_ctx that is copied at each call, with the status
+            replaced; 0 for one thread and no cancel flag. It must outlive the entry.
+        release: run without the interpreter lock always, never, or (None) when the
+            arrays of a call exceed 1 MiB.
+        keep: an object kept as long as the entry: whatever owns `address`.
+        path: `native` or `ctypes` instead of the best path here.
+
+    Returns:
+        A callable that doesn't bind: as `__call__` of a class it receives exactly the
+        arguments of the call.
+
+    Raises:
+        ValueError: the description contradicts itself.
+        RuntimeError: `path` is `native` and the native entry can't be used here.
+    """
+    signature = Signature(
+        inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release
+    )
+    check_signature(signature)
+    reason = refusal()
+    if path == "native" and reason is not None:
+        raise RuntimeError(f"no native entry: {reason}")
+    native = reason is None and path != "ctypes"
+    make = make_native if native else make_portable
+    return make(
+        address,
+        signature,
+        workspace_address,
+        context or ctypes.addressof(_DEFAULT_CONTEXT),
+        miss,
+        failed,
+        keep,
+    )

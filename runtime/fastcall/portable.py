@@ -1,0 +1,227 @@
+"""Call a program through ctypes, where the native entry can't be used.
+
+Accepts exactly the arguments the native entry accepts and returns the same results;
+costs microseconds. ctypes runs every program without the interpreter lock.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...codegen.llvm import I64, PTR, VOID, Reg, const
+from ...codegen.target import host
+from ..loading import Library, load
+from .spec import DTYPES, InSpec, Signature, Tree
+
+_Program = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
+_WorkspaceSize = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32)
+_Extents = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Status(ctypes.Structure):
+    """The ABI's pb_status."""
+
+    _fields_ = [
+        ("code", ctypes.c_int32),
+        ("node", ctypes.c_int32),
+        ("index", ctypes.c_int64),
+        ("axis", ctypes.c_int64),
+        ("extent", ctypes.c_int64),
+    ]
+
+
+class Context(ctypes.Structure):
+    """The ABI's pb_ctx."""
+
+    _fields_ = [
+        ("abi_version", ctypes.c_uint32),
+        ("size", ctypes.c_uint32),
+        ("status", ctypes.c_void_p),
+        ("grow", ctypes.c_void_p),
+        ("grow_state", ctypes.c_void_p),
+        ("pool", ctypes.c_void_p),
+        ("threads", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+        ("cancel", ctypes.c_void_p),
+    ]
+
+
+class _Misfit(Exception):
+    """An argument does not fit exactly."""
+
+
+# Any throughout: arrays and scalars of any dtype.
+class PortableEntry:
+    """The callable; an instance doesn't bind when found on a type."""
+
+    __slots__ = ("__weakref__", "_call", "_keep")
+
+    def __init__(self, call: Callable[..., object], keep: object) -> None:
+        self._call = call
+        self._keep = keep
+
+    def __call__(self, *args: object, **keywords: object) -> object:
+        return self._call(*args, **keywords)
+
+
+def make_portable(
+    address: int,
+    signature: Signature,
+    workspace_address: int,
+    context: int,
+    miss: Callable[..., object],
+    failed: Callable[[int, int, int, int, int], BaseException],
+    keep: object,
+) -> PortableEntry:
+    """Return the callable that calls a program; see `make_entry`."""
+    program = _Program(address)
+    find_size = _WorkspaceSize(workspace_address) if signature.workspace < 0 else None
+    shapes_of = _Shapes(signature)
+    count = len(signature.inputs)
+    words = ctypes.c_int64 * len(signature.sizes)
+
+    def call(*args: object, **keywords: object) -> object:
+        if keywords or len(args) != count:
+            return miss(*args, **keywords)
+        sizes: dict[str, int] = {}
+        try:
+            pairs = zip(signature.inputs, args, strict=True)
+            inputs = [_argument(spec, value, sizes) for spec, value in pairs]
+        except _Misfit:
+            return miss(*args)
+        size_words = words(*(sizes[name] for name in signature.sizes))
+        shapes = shapes_of(ctypes.addressof(size_words))
+        if shapes is None:
+            return miss(*args)
+        results = [
+            np.empty(shape, DTYPES[out.dtype])
+            for out, shape in zip(signature.outputs, shapes, strict=True)
+        ]
+        status = Status()
+        local = Context.from_buffer_copy(Context.from_address(context))
+        local.status = ctypes.addressof(status)
+        need = signature.workspace
+        if find_size is not None:
+            need = find_size(ctypes.addressof(size_words), local.threads)
+        workspace, base = _aligned(need)
+        code = program(
+            ctypes.addressof(local),
+            _addresses(inputs),
+            ctypes.addressof(size_words),
+            _addresses(results),
+            base,
+        )
+        del workspace
+        if code:
+            error: object = failed(
+                code, status.node, status.index, status.axis, status.extent
+            )
+            raise error if isinstance(error, BaseException) else TypeError(error)
+        return _arrange(signature.tree, results)
+
+    return PortableEntry(call, keep)
+
+
+def _argument(spec: InSpec, value: Any, sizes: dict[str, int]) -> np.ndarray[Any, Any]:
+    """Return the argument as an array the program may read."""
+    dtype = DTYPES[spec.dtype]
+    if not spec.dims and type(value) is not np.ndarray:
+        return _scalar(spec.dtype, value)
+    if (
+        type(value) is not np.ndarray
+        or value.dtype.num != dtype.num
+        or not value.dtype.isnative
+        or value.ndim != len(spec.dims)
+        or not value.flags.c_contiguous
+        or not value.flags.aligned
+    ):
+        raise _Misfit
+    for dim, extent in zip(spec.dims, value.shape, strict=True):
+        if isinstance(dim, int):
+            fits = extent == dim
+        elif dim in sizes:
+            fits = extent == sizes[dim]
+        else:
+            fits = extent != 1
+            sizes[dim] = extent
+        if not fits:
+            raise _Misfit
+    return value
+
+
+def _scalar(dtype: str, value: Any) -> np.ndarray[Any, Any]:
+    python: tuple[type, ...] = {"f64": (float, int), "i64": (int,), "bool": (bool,)}.get(
+        dtype, ()
+    )
+    if type(value) is not DTYPES[dtype].type and type(value) not in python:
+        raise _Misfit
+    try:
+        return np.array(value, DTYPES[dtype])
+    except OverflowError:
+        raise _Misfit from None
+
+
+def _addresses(arrays: list[np.ndarray[Any, Any]]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+
+
+def _aligned(size: int) -> tuple[object, int | None]:
+    """Return the owner and the 64-byte-aligned address of `size` bytes."""
+    if size == 0:
+        return None, None
+    owner = np.empty(size + 63, np.uint8)
+    return owner, (owner.ctypes.data + 63) & ~63
+
+
+def _arrange(tree: Tree, results: list[np.ndarray[Any, Any]]) -> object:
+    if isinstance(tree, int):
+        # Indexing by () makes a scalar of a 0-d array.
+        return results[tree] if results[tree].ndim else results[tree][()]
+    return tuple(_arrange(child, results) for child in tree)
+
+
+class _Shapes:
+    """Compute the shapes of the results from the sizes, by emitted code."""
+
+    __slots__ = ("_compute", "_dtypes", "_library", "_ranks")
+
+    def __init__(self, signature: Signature) -> None:
+        self._ranks = [len(out.dims) for out in signature.outputs]
+        self._dtypes = [DTYPES[out.dtype] for out in signature.outputs]
+        self._library: Library = load(_emit_extents(signature))
+        self._compute = _Extents(self._library.address("pb_extents"))
+
+    def __call__(self, sizes: int) -> list[list[int]] | None:
+        """Return a shape a result; None where one is negative or overflows."""
+        extents = (ctypes.c_int64 * sum(self._ranks))()
+        self._compute(sizes, ctypes.addressof(extents))
+        shapes: list[list[int]] = []
+        start = 0
+        for rank, dtype in zip(self._ranks, self._dtypes, strict=True):
+            shape = list(extents[start : start + rank])
+            start += rank
+            size = dtype.itemsize
+            for extent in shape:
+                size *= extent
+                if extent < 0 or size >= 1 << 63:
+                    return None
+            shapes.append(shape)
+        return shapes
+
+
+def _emit_extents(signature: Signature) -> str:
+    """Emit extents(sizes, out): every extent of every result in order."""
+    module = host().module()
+    fn = module.function("pb_extents", VOID, [(PTR, ""), (PTR, "")], linkage="")
+    values = {
+        name: fn.load(fn.gep(fn.args[0], const(I64, k), I64), I64)
+        for k, name in enumerate(signature.sizes)
+    }
+    dims = [dim for out in signature.outputs for dim in out.dims]
+    for k, dim in enumerate(dims):
+        extent: Reg = const(I64, dim) if isinstance(dim, int) else dim(fn, values)
+        fn.store(extent, fn.gep(fn.args[1], const(I64, k), I64))
+    fn.ret()
+    return module.text()
