@@ -1,0 +1,9 @@
+"""Contractions: blocked, vectorised matrix multiplication for any strides.
+
+Knows LLVM and the target, and nothing of graphs. The law of this folder: an element of
+the result is one chain of fma in ascending k from +0.0, on every path.
+"""
+
+from .gemm import emit_batched_gemm, emit_gemm, gemm_work_bytes
+
+__all__ = ["emit_batched_gemm", "emit_gemm", "gemm_work_bytes"]
