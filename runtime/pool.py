@@ -107,7 +107,9 @@ class Pool:
     def stats(self) -> PoolStats:
         """Return what is held now."""
         words = self._state
-        return PoolStats(*(words[k // 8] for k in (_LIMIT, _HELD, _COUNT, _HITS, _MISSES)))
+        return PoolStats(
+            *(words[k // 8] for k in (_LIMIT, _HELD, _COUNT, _HITS, _MISSES))
+        )
 
     def set_limit(self, limit: int) -> None:
         """Keep at most `limit` bytes of free blocks from now on."""
@@ -140,7 +142,7 @@ def pool() -> Pool:
     return Pool(_default_limit())
 
 
-# -- the emitted pool -------------------------------------------------------------------
+# -- the emitted pool ------------------------------------------------------------------
 
 
 def _word(fn: Function, base: Reg, offset: int) -> Reg:
@@ -211,9 +213,7 @@ def _emit_remove(module: Module, state: Reg) -> None:
     following = fn.add(k, const(I64, 1))
     source = _slot(fn, state, following)
     fn.store(fn.load(source, PTR), to)
-    fn.store(
-        fn.load(fn.gep(source, const(I64, 8)), I64), fn.gep(to, const(I64, 8))
-    )
+    fn.store(fn.load(fn.gep(source, const(I64, 8)), I64), fn.gep(to, const(I64, 8)))
     fn.phi_edge(k, following, "move")
     fn.br("head")
     fn.start("done")
@@ -235,7 +235,7 @@ def _emit_trim(module: Module, state: Reg) -> None:
 
 
 def _emit_malloc(module: Module, state: Reg) -> None:
-    """Emit pb_pool_malloc(ctx, bytes): the youngest kept block that fits, or a new one."""
+    """Emit pb_pool_malloc(ctx, bytes): the youngest block that fits, or a new one."""
     fn = module.function("pb_pool_malloc", PTR, [(PTR, ""), (I64, "")], linkage="")
     size = fn.args[1]
     too_big = fn.icmp("ugt", size, const(I64, 1 << 62))
@@ -248,9 +248,7 @@ def _emit_malloc(module: Module, state: Reg) -> None:
     up = fn.add(least, fn.sub(grain, const(I64, 1)))
     need = fn.and_(up, fn.sub(const(I64, 0), grain))
     slack = fn.lshr(need, const(I64, _SLACK))
-    start = fn.select(
-        small, const(I64, 0), fn.load(_word(fn, state, _COUNT), I64)
-    )
+    start = fn.select(small, const(I64, 0), fn.load(_word(fn, state, _COUNT), I64))
     fn.br("head")
     fn.start("head")
     k = fn.phi(I64, start, "sane")

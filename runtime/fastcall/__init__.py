@@ -1,10 +1,10 @@
 """Call a compiled program from Python, as fast as a builtin function.
 
-`make_entry` turns the address of a native program (docs/abi.md) and a description of its
-arrays into a callable. The call checks its arguments, makes the results and runs the
-program; arguments that don't fit exactly go to a Python callable instead. Where the
-native entry isn't known to be safe, a ctypes callable with the same behaviour is made,
-and `call_path` says so.
+`make_entry` turns the address of a native program (docs/abi.md) and a description of
+its arrays into a callable. The call checks its arguments, makes the results and runs
+the program; arguments that don't fit exactly go to a Python callable instead. Where
+the native entry isn't known to be safe, a ctypes callable with the same behaviour is
+made, and `call_path` says so.
 """
 
 import ctypes
@@ -25,9 +25,7 @@ __all__ = [
     "make_entry",
 ]
 
-_DEFAULT_CONTEXT = Context(
-    abi_version=1, size=ctypes.sizeof(Context), threads=1
-)
+_DEFAULT_CONTEXT = Context(abi_version=1, size=ctypes.sizeof(Context), threads=1)
 immortal(_DEFAULT_CONTEXT)
 
 

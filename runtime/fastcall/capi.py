@@ -68,9 +68,9 @@ def _array_word(array: np.ndarray[Any, Any], offset: int) -> int:
 
 @cache
 def _api_table() -> int:
-    get_pointer = ctypes.PYFUNCTYPE(
-        ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p
-    )(("PyCapsule_GetPointer", ctypes.pythonapi))
+    get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
     capsule = np._core._multiarray_umath._ARRAY_API  # type: ignore[attr-defined]
     return int(get_pointer(capsule, None))
 
@@ -96,7 +96,7 @@ def scalar_type(dtype: str) -> type:
     return DTYPES[dtype].type
 
 
-# -- the self-test ----------------------------------------------------------------------
+# -- the self-test ---------------------------------------------------------------------
 
 
 def _require(condition: bool, what: str) -> None:

@@ -109,7 +109,7 @@ class _Entry:
         self.fn.cond_br(fits, label, "miss", likely=True)
         self.fn.start(label)
 
-    # -- arguments ------------------------------------------------------------------
+    # -- arguments ---------------------------------------------------------------------
 
     def _input(self, spec: InSpec, item: Reg) -> Reg:
         kind = self.fn.load(at(self.fn, item, capi.TYPE), I64)
@@ -198,7 +198,7 @@ class _Entry:
         fn.start(join)
         return fn.merge(PTR, edges)
 
-    # -- results --------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------
 
     def _extents(self, out: OutSpec) -> tuple[list[Reg], Reg]:
         """Return the extents and bytes of a result; misses where they overflow."""
@@ -312,7 +312,7 @@ class _Entry:
             fn.store(NULL, item)
         return cell
 
-    # -- the call -------------------------------------------------------------------
+    # -- the call ----------------------------------------------------------------------
 
     def _run(self, state: Reg, inputs: Reg, sizes: Reg, outputs: Reg) -> None:
         fn = self.fn
@@ -329,7 +329,9 @@ class _Entry:
         if self.signature.workspace:
             give = address_reg(self.support.give)
             fn.call_ptr(give, VOID, [record, workspace])
-        fn.cond_br(fn.icmp("eq", code, const(I32, 0)), "succeeded", "failed", likely=True)
+        fn.cond_br(
+            fn.icmp("eq", code, const(I32, 0)), "succeeded", "failed", likely=True
+        )
         fn.start("failed")
         fn.call_ptr(address_reg(self.support.fail), VOID, [state, code, status])
         fn.br("unwind")

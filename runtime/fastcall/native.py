@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 
 from ...codegen.llvm import I32, I64, PTR, VOID, Module, Reg, const
-from ...codegen.target import host
+from ...codegen.target import emit_object_quickly, host
 from ..loading import Library, load
 from ..pool import POOLED_BYTES, address_reg, immortal, pool
 from . import capi, emit
@@ -72,7 +72,7 @@ def make_native(
 
 @lru_cache(maxsize=256)
 def _entry_library(text: str) -> Library:
-    return load(text)
+    return Library(emit_object_quickly(text, host()))
 
 
 @cache

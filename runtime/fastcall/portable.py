@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...codegen.llvm import I64, PTR, VOID, Reg, const
-from ...codegen.target import host
-from ..loading import Library, load
+from ...codegen.target import emit_object_quickly, host
+from ..loading import Library
 from .spec import DTYPES, InSpec, Signature, Tree
 
 _Program = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
@@ -63,6 +63,7 @@ class PortableEntry:
         self._keep = keep
 
     def __call__(self, *args: object, **keywords: object) -> object:
+        """Call the program, or `miss`."""
         return self._call(*args, **keywords)
 
 
@@ -152,9 +153,11 @@ def _argument(spec: InSpec, value: Any, sizes: dict[str, int]) -> np.ndarray[Any
 
 
 def _scalar(dtype: str, value: Any) -> np.ndarray[Any, Any]:
-    python: tuple[type, ...] = {"f64": (float, int), "i64": (int,), "bool": (bool,)}.get(
-        dtype, ()
-    )
+    python: tuple[type, ...] = {
+        "f64": (float, int),
+        "i64": (int,),
+        "bool": (bool,),
+    }.get(dtype, ())
     if type(value) is not DTYPES[dtype].type and type(value) not in python:
         raise _Misfit
     try:
@@ -163,8 +166,13 @@ def _scalar(dtype: str, value: Any) -> np.ndarray[Any, Any]:
         raise _Misfit from None
 
 
+def _address(array: np.ndarray[Any, Any]) -> int:
+    # `array.ctypes` would do, but leaves a reference cycle at every use.
+    return int(array.__array_interface__["data"][0])
+
+
 def _addresses(arrays: list[np.ndarray[Any, Any]]) -> Any:
-    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    return (ctypes.c_void_p * len(arrays))(*map(_address, arrays))
 
 
 def _aligned(size: int) -> tuple[object, int | None]:
@@ -172,7 +180,7 @@ def _aligned(size: int) -> tuple[object, int | None]:
     if size == 0:
         return None, None
     owner = np.empty(size + 63, np.uint8)
-    return owner, (owner.ctypes.data + 63) & ~63
+    return owner, (_address(owner) + 63) & ~63
 
 
 def _arrange(tree: Tree, results: list[np.ndarray[Any, Any]]) -> object:
@@ -190,7 +198,9 @@ class _Shapes:
     def __init__(self, signature: Signature) -> None:
         self._ranks = [len(out.dims) for out in signature.outputs]
         self._dtypes = [DTYPES[out.dtype] for out in signature.outputs]
-        self._library: Library = load(_emit_extents(signature))
+        self._library: Library = Library(
+            emit_object_quickly(_emit_extents(signature), host())
+        )
         self._compute = _Extents(self._library.address("pb_extents"))
 
     def __call__(self, sizes: int) -> list[list[int]] | None:
