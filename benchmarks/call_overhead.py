@@ -1,7 +1,8 @@
 """Measure what a call of a compiled program costs beyond its work.
 
-Every program here does next to nothing. Rows are medians of interleaved rounds, in ns a
-call; the last rows compare result memory: 64 MB written once, pooled and freshly mapped.
+Every program here does next to nothing. Rows are medians of interleaved rounds, in ns
+a call; the last rows compare result memory: 64 MB written once, pooled and freshly
+mapped.
 
     python benchmarks/call_overhead.py
 """

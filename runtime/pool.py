@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..codegen.llvm import I64, PTR, VOID, Function, Module, Reg, const
-from ..codegen.target import host
-from .loading import load
+from ..codegen.target import emit_object_quickly, host
+from .loading import Library
 
 POOLED_BYTES = 64 * 1024
 """Results of at least this size come from the pool."""
@@ -80,7 +80,7 @@ class Pool:
         self._state[_LIMIT // 8] = limit
         module = host().module()
         _emit_pool(module, ctypes.addressof(self._state))
-        library = load(module.text())
+        library = Library(emit_object_quickly(module.text(), host()))
         self.malloc = library.address("pb_pool_malloc")
         self.free = library.address("pb_pool_free")
         self._trim = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(

@@ -180,9 +180,13 @@ def refusal() -> str | None:
         return "the machine is not 64-bit little-endian"
     if not np.__version__.startswith("2."):
         return f"NumPy {np.__version__} is not NumPy 2"
-    abi = ctypes.PYFUNCTYPE(ctypes.c_uint)(numpy_address("PyArray_GetNDArrayCVersion"))
-    if abi() != _NUMPY_ABI:
-        return f"NumPy's ABI version is {abi():#x}"
+    try:
+        abi = numpy_address("PyArray_GetNDArrayCVersion")
+    except AttributeError:
+        return f"NumPy {np.__version__} hides its C API"
+    found_abi = ctypes.PYFUNCTYPE(ctypes.c_uint)(abi)()
+    if found_abi != _NUMPY_ABI:
+        return f"NumPy's ABI version is {found_abi:#x}"
     try:
         _check_python()
         _check_arrays()

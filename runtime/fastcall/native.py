@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 
 from ...codegen.llvm import I32, I64, PTR, VOID, Module, Reg, const
 from ...codegen.target import emit_object_quickly, host
-from ..loading import Library, load
+from ..loading import Library
 from ..pool import POOLED_BYTES, address_reg, immortal, pool
 from . import capi, emit
 from .emit import NULL, at, call_api
@@ -86,7 +86,7 @@ def _support() -> emit.Support:
     _emit_int(module, "pb_int_to_f64", "PyLong_AsDouble", "double")
     _emit_int(module, "pb_int_to_i64", "PyLong_AsLongLong", I64)
     _emit_destroy(module)
-    library = load(module.text())
+    library = Library(emit_object_quickly(module.text(), host()))
     immortal(library)
     names = ("large", "take", "give", "fail", "int_to_f64", "int_to_i64", "destroy")
     support = emit.Support(*(library.address(f"pb_{name}") for name in names))

@@ -21,8 +21,9 @@ from fastcall_programs import (
     write_through_workspace,
 )
 from pullback.codegen.llvm import I32, I64, PTR, const
-from pullback.runtime.fastcall import InSpec, OutSpec, call_path, make_entry
-from pullback.runtime.fastcall.portable import Context
+from pullback.runtime import fastcall
+from pullback.runtime.fastcall import InSpec, OutSpec, call_path, capi, make_entry
+from pullback.runtime.fastcall.portable import Context, PortableEntry
 from pullback.runtime.fastcall.spec import DTYPES
 
 
@@ -32,6 +33,31 @@ def path(request):
 
 
 # -- scalars ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [("ARRAY_DATA", 24, "ndarray of f64"), ("ARRAY_FLAGS", 60, "ndarray of f64"),
+     ("ARRAY_HANDLER", 80, "memory handler"), ("DESCR_KEY", 25, "ndarray of f64"),
+     ("SCALAR_VALUE", 24, "scalar f64"), ("FLOAT_VALUE", 24, "float"),
+     ("TUPLE_ITEMS", 32, "tuple"), ("CAPSULE_POINTER", 24, "capsule")],
+)  # fmt: skip
+def test_a_wrong_offset_is_noticed(monkeypatch, name, value, reason):
+    monkeypatch.setattr(capi, name, value)
+    assert capi.refusal.__wrapped__() == f"unexpected object layout: {reason}"
+
+
+def test_untested_systems_are_refused(monkeypatch):
+    monkeypatch.setattr(capi, "TESTED_PYTHONS", ())
+    found = capi.refusal.__wrapped__()
+    assert found == "Python {}.{} is not among the tested versions".format(
+        *sys.version_info
+    )
+    monkeypatch.setattr(fastcall, "refusal", lambda: found)
+    assert call_path() == f"ctypes: {found}"
+    assert type(square_entry()) is PortableEntry
+    with pytest.raises(RuntimeError, match="no native entry: Python"):
+        square_entry(path="native")
 
 
 def test_the_native_entry_is_used_here():
