@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .constant import ArrayConstant
-from .errors import GraphError
+from .errors import GraphError, OpTypeError
 from .graph import Graph, Guard, Node, Value
-from .loc import Loc
+from .loc import Loc, traced_at
 from .primitive import Primitive
 from .sizes import SizeExpr
 from .types import DType, Shape, TensorType, dtype_of
@@ -95,7 +95,10 @@ class Builder:
         params: Mapping[str, Any],
     ) -> tuple[Value, ...]:
         """Append a node and return its results; types are checked at once."""
-        types = primitive.infer(*[x.type for x in operands], **params)
+        try:
+            types = primitive.infer(*[x.type for x in operands], **params)
+        except OpTypeError as error:
+            raise OpTypeError(f"{error}{traced_at(self.loc)}") from None
         node = Node(primitive, operands, params, types, self.loc)
         node.checked = True
         self.nodes.append(node)

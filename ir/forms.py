@@ -56,7 +56,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Operands lie in disjoint regions of the result; everything else is 0."""
+    """Operands lie in disjoint regions of the result; everything else is 0.
+
+    `regions(operand types, result type, **params)` says where, one region an operand;
+    steps may be negative.
+    """
 
     regions: Callable[..., tuple[Region, ...]]
 

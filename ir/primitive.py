@@ -121,9 +121,10 @@ class Primitive:
 class Sample:
     """A call of an op for the generated tests.
 
-    `shapes` are the operands' shapes, where None stands for the size under test;
-    `dtypes` the operands' dtypes ("f" is the float type under test); `integers` maps an
-    operand to the (low, high) its integers are drawn from, high exclusive.
+    `shapes` are the operands' shapes, where None stands for the size under test; a
+    param that is a function is called with that size; `dtypes` the operands' dtypes
+    ("f" is the float type under test); `integers` maps an operand to the (low, high) its
+    integers are drawn from, high exclusive.
     """
 
     shapes: tuple[tuple[int | None, ...], ...]

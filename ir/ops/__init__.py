@@ -5,9 +5,33 @@ from types import ModuleType
 
 from ..builder import Builder
 from ..primitive import Primitive
-from . import elementwise, structure
+from . import (
+    arithmetic,
+    contraction,
+    division,
+    elementwise,
+    indexing,
+    logic,
+    place,
+    power,
+    reduction,
+    structure,
+    views,
+)
 
-MODULES: tuple[ModuleType, ...] = (elementwise, structure)
+MODULES: tuple[ModuleType, ...] = (
+    structure,
+    arithmetic,
+    division,
+    power,
+    elementwise,
+    logic,
+    reduction,
+    contraction,
+    views,
+    place,
+    indexing,
+)
 
 
 def collect(modules: tuple[ModuleType, ...]) -> dict[str, Primitive]:

@@ -1,66 +1,19 @@
-"""Elementwise ops of one and two floats: arithmetic and elementary functions.
+"""Elementary functions of one float.
 
-A local derivative that reads `y`, the result, need not keep the operand.
+A local derivative that reads `y`, the result, need not keep the operand. Where the
+result has rounded away what the derivative needs (expm1 at very negative x, sigmoid at
+large x), it reads the operand instead.
 """
+
+from typing import Any
 
 import numpy as np
 
-from ..primitive import Cost, Domain
+from ..primitive import NON_DIFFERENTIABLE, Cost, Domain
 from .factory import elementwise
 
 SLOW = Cost.TRANSCENDENTAL
 POSITIVE = Domain(0.3, 3.0)
-
-# --- arithmetic -----------------------------------------------------------------------
-
-neg = elementwise(
-    "neg",
-    mirrors=[np.negative],
-    tf_name="negative",
-    scalar=lambda s, x: s.neg(x),
-    partials=lambda b, y, x: (-1.0,),
-    exact=True,
-    doc="Negative of each element.",
-)
-add = elementwise(
-    "add",
-    mirrors=[np.add],
-    scalar=lambda s, x, y: s.add(x, y),
-    partials=lambda b, out, x, y: (1.0, 1.0),
-    exact=True,
-    doc="Sum of two arrays. Added to a product of floats it is one fma.",
-)
-sub = elementwise(
-    "sub",
-    mirrors=[np.subtract],
-    tf_name="subtract",
-    scalar=lambda s, x, y: s.sub(x, y),
-    partials=lambda b, out, x, y: (1.0, -1.0),
-    exact=True,
-    doc="Difference of two arrays.",
-)
-mul = elementwise(
-    "mul",
-    mirrors=[np.multiply],
-    tf_name="multiply",
-    scalar=lambda s, x, y: s.mul(x, y),
-    partials=lambda b, out, x, y: (y, x),
-    exact=True,
-    doc="Product of two arrays.",
-)
-div = elementwise(
-    "div",
-    mirrors=[np.true_divide],
-    tf_name="divide",
-    scalar=lambda s, x, y: s.div(x, y),
-    partials=lambda b, out, x, y: (b.div(1.0, y), b.neg(b.div(out, y))),
-    singular=True,
-    exact=True,
-    domain=(Domain(-3.0, 3.0), POSITIVE),
-    doc="Quotient of two arrays, always of floats.",
-)
-
-# --- elementary functions ----------------------------------------------------------------
 
 exp = elementwise(
     "exp",
@@ -70,6 +23,63 @@ exp = elementwise(
     cost=SLOW,
     doc="Exponential.",
 )
+expm1 = elementwise(
+    "expm1",
+    mirrors=[np.expm1],
+    scalar=lambda s, x: s.expm1(x),
+    partials=lambda b, y, x: (b.exp(x),),
+    cost=SLOW,
+    doc="exp(x) - 1, accurate near 0.",
+)
+log = elementwise(
+    "log",
+    mirrors=[np.log],
+    scalar=lambda s, x: s.log(x),
+    partials=lambda b, y, x: (b.div(1.0, x),),
+    singular=True,
+    cost=SLOW,
+    domain=POSITIVE,
+    kinks="At 0 the cotangent is inf, or 0 where the cotangent of the result is 0.",
+    doc="Natural logarithm.",
+)
+log1p = elementwise(
+    "log1p",
+    mirrors=[np.log1p],
+    scalar=lambda s, x: s.log1p(x),
+    partials=lambda b, y, x: (b.div(1.0, b.add(x, 1.0)),),
+    singular=True,
+    cost=SLOW,
+    domain=Domain(-0.7, 3.0),
+    kinks="At -1 the cotangent is inf, or 0 where the cotangent of the result is 0.",
+    doc="log(1 + x), accurate near 0.",
+)
+sqrt = elementwise(
+    "sqrt",
+    mirrors=[np.sqrt],
+    scalar=lambda s, x: s.sqrt(x),
+    partials=lambda b, y, x: (b.div(0.5, y),),
+    singular=True,
+    exact=True,
+    domain=POSITIVE,
+    kinks="At 0 the cotangent is inf, or 0 where the cotangent of the result is 0.",
+    doc="Square root.",
+)
+sin = elementwise(
+    "sin",
+    mirrors=[np.sin],
+    scalar=lambda s, x: s.sin(x),
+    partials=lambda b, y, x: (b.cos(x),),
+    cost=SLOW,
+    doc="Sine.",
+)
+cos = elementwise(
+    "cos",
+    mirrors=[np.cos],
+    scalar=lambda s, x: s.cos(x),
+    partials=lambda b, y, x: (b.neg(b.sin(x)),),
+    cost=SLOW,
+    doc="Cosine.",
+)
 tanh = elementwise(
     "tanh",
     mirrors=[np.tanh],
@@ -78,4 +88,79 @@ tanh = elementwise(
     cost=SLOW,
     domain=Domain(-4.0, 4.0),
     doc="Hyperbolic tangent.",
+)
+
+
+def _sigmoid_body(s: Any, x: Any) -> Any:
+    # exp of a negative number only, so neither end overflows
+    one = s.lit(1.0, x)
+    e = s.exp(s.neg(s.abs(x)))
+    return s.div(s.select(s.ge(x, s.lit(0.0, x)), one, e), s.add(one, e))
+
+
+def _sigmoid_evaluate(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, np.ones_like(e), e) / (1 + e)
+
+
+sigmoid = elementwise(
+    "sigmoid",
+    evaluate=_sigmoid_evaluate,
+    scalar=_sigmoid_body,
+    partials=lambda b, y, x: (b.mul(y, b.sigmoid(b.neg(x))),),
+    cost=SLOW,
+    domain=Domain(-4.0, 4.0),
+    doc="1 / (1 + exp(-x)); no digit is lost at either end, nor in its derivative.",
+)
+
+
+def _softplus_body(s: Any, x: Any) -> Any:
+    e = s.exp(s.neg(s.abs(x)))
+    return s.add(s.maximum(x, s.lit(0.0, x)), s.log1p(e))
+
+
+softplus = elementwise(
+    "softplus",
+    evaluate=lambda x: np.logaddexp(x, 0),
+    scalar=_softplus_body,
+    partials=lambda b, y, x: (b.sigmoid(x),),
+    cost=SLOW,
+    domain=Domain(-4.0, 4.0),
+    doc="log(1 + exp(x)); no overflow and no lost digit at either end.",
+)
+
+# --- rounding: steps, so no derivative ------------------------------------------------
+
+floor = elementwise(
+    "floor",
+    mirrors=[np.floor],
+    scalar=lambda s, x: s.floor(x),
+    partials=NON_DIFFERENTIABLE,
+    exact=True,
+    doc="The largest integer that is not above x, as a float.",
+)
+ceil = elementwise(
+    "ceil",
+    mirrors=[np.ceil],
+    scalar=lambda s, x: s.ceil(x),
+    partials=NON_DIFFERENTIABLE,
+    exact=True,
+    doc="The smallest integer that is not below x, as a float.",
+)
+trunc = elementwise(
+    "trunc",
+    mirrors=[np.trunc],
+    tf_name=None,
+    scalar=lambda s, x: s.trunc(x),
+    partials=NON_DIFFERENTIABLE,
+    exact=True,
+    doc="x without its fraction, as a float.",
+)
+rint = elementwise(
+    "rint",
+    mirrors=[np.rint],
+    scalar=lambda s, x: s.rint(x),
+    partials=NON_DIFFERENTIABLE,
+    exact=True,
+    doc="The nearest integer as a float, ties to even.",
 )

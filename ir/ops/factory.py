@@ -1,7 +1,8 @@
 """Make the records of one family from the few things that differ.
 
 What an elementwise op needs beyond its name: a scalar body and local derivatives. Type
-rule, promotion, reference and VJP follow here.
+rule, promotion, reference and VJP follow here. An op that moves elements needs a form,
+a type rule, a VJP and a reference.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..builder import Builder
 from ..errors import OpTypeError
-from ..forms import Map, ScalarBody
+from ..forms import Form, Map, ScalarBody
 from ..graph import Value
 from ..primitive import (
     DERIVED,
@@ -24,28 +25,51 @@ from ..primitive import (
     Primitive,
     Rule,
     Sample,
+    TypeRule,
     VjpRule,
 )
-from ..promote import Operand, accept_ufunc, common_dtype, lift
-from ..types import BOOL, TensorType
+from ..promote import Operand, accept_ufunc, common_dtype, lift, op_error
+from ..types import BOOL, DType, TensorType
 
 # (builder, result, *operands, **params) -> local derivative an operand, None for none
 Partials = Callable[..., Sequence["Value | float | None"]]
 
 NO_EFFECTS: frozenset[Effect] = frozenset()
+AROUND_ZERO = Domain(-3.0, 3.0)
+
+_KIND_NAMES = {"f": "floats", "i": "integers", "u": "unsigned integers", "b": "bool"}
 
 
-def map_type(name: str, result: str) -> Callable[..., tuple[TensorType, ...]]:
-    """Return the type rule of a map: operands of one shape; `result` "same" or "bool"."""
+def type_error(name: str, what: str, types: Sequence[TensorType]) -> OpTypeError:
+    """Return the error of a type rule that refuses these operand types."""
+    letters = "abcdefghijklmnop"
+    shown = ", ".join(f"{letters[k % 16]} {t}" for k, t in enumerate(types))
+    return OpTypeError(f"{name}: {what}\n  operands: {shown}")
+
+
+def check_kind(
+    name: str, dtype: DType, kinds: str, types: Sequence[TensorType]
+) -> None:
+    """Demand that a dtype be of one of `kinds`, letters as in `DType.kind`.
+
+    Raises:
+        OpTypeError: it is not.
+    """
+    if dtype.kind not in kinds:
+        taken = ", ".join(_KIND_NAMES[k] for k in kinds)
+        raise type_error(name, f"takes {taken}, not {dtype.name}: cast first", types)
+
+
+def map_type(name: str, kinds: str, result: str) -> TypeRule:
+    """Return the type rule of a map: one operand type; `result` "same" or "bool"."""
 
     def infer(*types: TensorType, **params: Any) -> tuple[TensorType, ...]:
         first = types[0]
         for other in types[1:]:
             if other is not first and other != first:
-                raise OpTypeError(
-                    f"{name}: operands differ: "
-                    + ", ".join(str(t) for t in types)
-                )
+                raise type_error(name, "operands differ in type", types)
+        if first.dtype.kind not in kinds:
+            check_kind(name, first.dtype, kinds, types)
         return (first if result == "same" else first.with_dtype(BOOL),)
 
     return infer
@@ -69,6 +93,8 @@ def vjp_of_partials(partials: Partials, singular: bool) -> VjpRule:
                     cts.append(ct)
                 elif local == -1:
                     cts.append(b.neg(ct))
+                elif local == 0:  # connected, and 0 even where ct is inf
+                    cts.append(b.zeros(ct.type))
                 else:
                     cts.append(b.mul(ct, local))
             elif singular:
@@ -85,7 +111,7 @@ def accept_float(name: str, count: int) -> Accept:
 
     def accept(b: Builder, *args: Operand) -> tuple[tuple[Value, ...], dict[str, Any]]:
         if len(args) != count:
-            raise OpTypeError(f"{name} takes {count} operands, {len(args)} given")
+            raise op_error(b, name, f"takes {count} operands, {len(args)} given", args)
         dtype = common_dtype(b, name, [*args, 0.0])
         return lift(b, name, [dtype] * count, args), {}
 
@@ -96,25 +122,46 @@ def elementwise(
     name: str,
     *,
     scalar: ScalarBody,
-    partials: Partials | Rule,
     doc: str,
+    partials: Partials | Rule | None = None,
+    vjp: VjpRule | None = None,
     mirrors: Sequence[Callable[..., Any]] = (),
-    tf_name: str | None = None,
+    tf_name: str | None = "",
     evaluate: Evaluate | None = None,
     accept: Accept | None = None,
-    infer: Callable[..., tuple[TensorType, ...]] | None = None,
+    infer: TypeRule | None = None,
+    kinds: str = "f",
     result: str = "same",
     singular: bool = False,
     cost: Cost = Cost.CHEAP,
     exact: bool = False,
-    domain: Domain | tuple[Domain, ...] = Domain(-3.0, 3.0),
+    domain: Domain | tuple[Domain, ...] = AROUND_ZERO,
     kinks: str = "",
     samples: tuple[Sample, ...] | None = None,
     arity: int | None = None,
 ) -> Primitive:
     """Return the record of an elementwise op.
 
-    `arity` is needed only where no ufunc is mirrored.
+    Args:
+        name: the op's name.
+        scalar: its scalar body.
+        doc: one sentence for the user.
+        partials: local derivatives, or a `Rule`; leave out where `vjp` is given.
+        vjp: a VJP rule that is not a product with local derivatives.
+        mirrors: NumPy callables; the first is the reference unless `evaluate` is given.
+        tf_name: TensorFlow's name; "" for the same as `name`, None for none.
+        evaluate: the NumPy reference.
+        accept: turns a call into operands; follows from a mirrored ufunc.
+        infer: the type rule; follows from `kinds` and `result`.
+        kinds: the dtypes it takes, letters as in `DType.kind`.
+        result: "same" dtype as the operands, or "bool".
+        singular: the local derivatives have poles, so cotangents are masked.
+        cost: what computing it again costs.
+        exact: its reference is correctly rounded.
+        domain: where it is smooth.
+        kinks: the convention where it is not.
+        samples: calls for the generated tests; vectors of floats by default.
+        arity: the number of operands; needed only where no ufunc is mirrored.
     """
     first = mirrors[0] if mirrors else None
     ufunc = first if isinstance(first, np.ufunc) else None
@@ -124,20 +171,25 @@ def elementwise(
     if evaluate is None:
         assert first is not None, f"{name} mirrors nothing and has no reference"
         evaluate = first
-    if samples is None:
-        samples = (Sample(((None,),) * count, {}),)
+    rule: VjpRule | Rule
+    if vjp is not None:
+        rule = vjp
+    else:
+        assert partials is not None, f"{name} has neither partials nor a VJP rule"
+        if isinstance(partials, Rule):
+            rule = partials
+        else:
+            rule = vjp_of_partials(partials, singular)
     return Primitive(
         name=name,
         mirrors=tuple(mirrors),
-        tf_name=tf_name or name,
+        tf_name=name if tf_name == "" else tf_name,
         accept=accept,
-        infer=infer or map_type(name, result),
+        infer=infer or map_type(name, kinds, result),
         evaluate=evaluate,
         form=Map(scalar),
-        vjp=partials
-        if isinstance(partials, Rule)
-        else vjp_of_partials(partials, singular),
-        jvp=DERIVED if partials is not NON_DIFFERENTIABLE else NON_DIFFERENTIABLE,
+        vjp=rule,
+        jvp=NON_DIFFERENTIABLE if rule is NON_DIFFERENTIABLE else DERIVED,
         batch=DERIVED,
         effects=NO_EFFECTS,
         cost=cost,
@@ -145,6 +197,47 @@ def elementwise(
         sparsity="diagonal",
         domain=domain,
         kinks=kinks,
+        samples=(Sample(((None,),) * count, {}),) if samples is None else samples,
+        doc=doc,
+    )
+
+
+def moving(
+    name: str,
+    *,
+    form: Form,
+    accept: Accept,
+    infer: TypeRule,
+    evaluate: Evaluate,
+    vjp: VjpRule | Rule,
+    samples: tuple[Sample, ...],
+    doc: str,
+    mirrors: Sequence[Callable[..., Any]] = (),
+    tf_name: str | None = "",
+    effects: frozenset[Effect] = NO_EFFECTS,
+    cost: Cost = Cost.CHEAP,
+) -> Primitive:
+    """Return the record of an op that moves elements and computes nothing.
+
+    It is linear and exact, its Jacobian selects, and it has no kinks.
+    """
+    return Primitive(
+        name=name,
+        mirrors=tuple(mirrors),
+        tf_name=name if tf_name == "" else tf_name,
+        accept=accept,
+        infer=infer,
+        evaluate=evaluate,
+        form=form,
+        vjp=vjp,
+        jvp=DERIVED,
+        batch=DERIVED,
+        effects=effects,
+        cost=cost,
+        exact=True,
+        sparsity="selection",
+        domain=AROUND_ZERO,
+        kinks="",
         samples=samples,
         doc=doc,
     )

@@ -1,0 +1,194 @@
+"""Reductions: axes folded away. keepdims is an expand_dims of the caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..builder import Builder
+from ..forms import Reduce, reduced_shape
+from ..graph import Value
+from ..primitive import (
+    DERIVED,
+    Accept,
+    Cost,
+    Domain,
+    Evaluate,
+    Primitive,
+    Sample,
+    TypeRule,
+    VjpRule,
+)
+from ..promote import Operand
+from ..types import I64, U64, TensorType
+from .axes import as_value, many_axes, refuse_keywords
+from .factory import NO_EFFECTS, check_kind, type_error
+
+Call = tuple[tuple[Value, ...], dict[str, Any]]
+Axes = tuple[int, ...]
+
+_SAMPLES = (
+    Sample(((None,),), {"axes": (0,)}),
+    Sample(((None, 3),), {"axes": (0,)}),
+    Sample(((3, None),), {"axes": (1,)}),
+    Sample(((2, None, 3),), {"axes": (0, 2)}),
+    Sample(((2, None),), {"axes": (0, 1)}),
+    Sample(((),), {"axes": ()}),
+)
+
+
+def _reduction(
+    name: str,
+    *,
+    monoid: str,
+    mirrors: tuple[Callable[..., Any], ...],
+    accept: Accept,
+    infer: TypeRule,
+    evaluate: Evaluate,
+    vjp: VjpRule,
+    exact: bool,
+    sparsity: str,
+    kinks: str,
+    doc: str,
+) -> Primitive:
+    return Primitive(
+        name=name,
+        mirrors=mirrors,
+        tf_name=f"reduce_{name}",
+        accept=accept,
+        infer=infer,
+        evaluate=evaluate,
+        form=Reduce(monoid),
+        vjp=vjp,
+        jvp=DERIVED,
+        batch=DERIVED,
+        effects=NO_EFFECTS,
+        cost=Cost.KEEP,
+        exact=exact,
+        sparsity=sparsity,
+        domain=Domain(-3.0, 3.0),
+        kinks=kinks,
+        samples=_SAMPLES,
+        doc=doc,
+    )
+
+
+def _check_axes(name: str, x: TensorType, axes: Axes) -> None:
+    if list(axes) != sorted(set(axes)) or any(not 0 <= k < x.rank for k in axes):
+        raise type_error(name, f"axes {axes} are not axes in ascending order", [x])
+    check_kind(name, x.dtype, "fiu", [x])
+
+
+def _restore(b: Builder, reduced: Value, like: Value, axes: Axes) -> Value:
+    """Return a reduced value broadcast to the shape it was reduced from."""
+    kept = b.expand_dims(reduced, axes=axes) if axes else reduced
+    return b.broadcast(kept, like.type.shape)
+
+
+# --- sum ------------------------------------------------------------------------------
+
+
+def _sum_accept(b: Builder, x: Operand, axis: Any = None, **other: Any) -> Call:
+    refuse_keywords(b, "sum", other, [x])
+    value = as_value(b, "sum", x)
+    axes = many_axes(b, "sum", axis, value.type.rank, [x])
+    kind = value.type.dtype.kind
+    if kind != "f":
+        wide = U64 if kind == "u" else I64
+        if value.type.dtype is not wide:
+            value = b.op("cast", value, dtype=wide)
+    return (value,), {"axes": axes}
+
+
+def _sum_infer(x: TensorType, *, axes: Axes) -> tuple[TensorType, ...]:
+    _check_axes("sum", x, axes)
+    return (x.with_shape(reduced_shape(x.shape, axes)),)
+
+
+def _sum_evaluate(x: Any, axes: Axes) -> Any:
+    x = np.asarray(x)
+    return np.sum(x, axis=axes, dtype=x.dtype)
+
+
+def _sum_vjp(
+    b: Builder, ct: Value, out: Value, x: Value, *, axes: Axes
+) -> list[Value | None]:
+    return [_restore(b, ct, x, axes)]
+
+
+sum_ = _reduction(
+    "sum",
+    monoid="add",
+    mirrors=(np.sum,),
+    accept=_sum_accept,
+    infer=_sum_infer,
+    evaluate=_sum_evaluate,
+    vjp=_sum_vjp,
+    exact=False,
+    sparsity="linear",
+    kinks="",
+    doc="Sum over axes; bool and integers add up in 64 bits.",
+)
+
+# --- max and min ----------------------------------------------------------------------
+
+
+def _accept_extreme(name: str) -> Accept:
+    def accept(b: Builder, x: Operand, axis: Any = None, **other: Any) -> Call:
+        refuse_keywords(b, name, other, [x])
+        value = as_value(b, name, x)
+        return (value,), {"axes": many_axes(b, name, axis, value.type.rank, [x])}
+
+    return accept
+
+
+def _extreme_type(name: str) -> TypeRule:
+    def infer(x: TensorType, *, axes: Axes) -> tuple[TensorType, ...]:
+        _check_axes(name, x, axes)
+        for k in axes:
+            if x.shape[k] == 0:
+                raise type_error(
+                    name, f"axis {k} is empty: nothing to choose from", [x]
+                )
+        return (x.with_shape(reduced_shape(x.shape, axes)),)
+
+    return infer
+
+
+def _extreme_vjp(
+    b: Builder, ct: Value, out: Value, x: Value, *, axes: Axes
+) -> list[Value | None]:
+    ties = b.eq(x, _restore(b, out, x, axes))
+    count = b.sum(b.cast(ties, dtype=ct.type.dtype), axes=axes)
+    share = _restore(b, b.div(ct, count), x, axes)
+    return [b.select(ties, share, 0.0)]
+
+
+_TIES = "Tied elements share the cotangent equally; where the result is NaN it is 0."
+
+max_ = _reduction(
+    "max",
+    monoid="max",
+    mirrors=(np.max, np.amax),
+    accept=_accept_extreme("max"),
+    infer=_extreme_type("max"),
+    evaluate=lambda x, axes: np.max(x, axis=axes),
+    vjp=_extreme_vjp,
+    exact=True,
+    sparsity="dense",
+    kinks=_TIES,
+    doc="The largest element over axes; NaN if any is.",
+)
+min_ = _reduction(
+    "min",
+    monoid="min",
+    mirrors=(np.min, np.amin),
+    accept=_accept_extreme("min"),
+    infer=_extreme_type("min"),
+    evaluate=lambda x, axes: np.min(x, axis=axes),
+    vjp=_extreme_vjp,
+    exact=True,
+    sparsity="dense",
+    kinks=_TIES,
+    doc="The smallest element over axes; NaN if any is.",
+)
