@@ -186,3 +186,47 @@ def reverse_entry(rounds=1, **options):
         program(write_through_workspace, rounds), (InSpec("x", "f64", ("n",)),),
         (OutSpec("f64", (n_of,)),), ("n",), sized=True, **options,
     )  # fmt: skip
+
+
+# -- arguments that fit no program of arrays -------------------------------------------
+
+
+class Marked(np.ndarray):
+    pass
+
+
+class Broken:
+    def __getattr__(self, name):
+        raise AssertionError(name)
+
+
+def _misaligned(n):
+    return np.zeros(8 * n + 1, np.uint8)[1:].view(np.float64)
+
+
+STRANGE = {
+    "object": np.array([1.0] * 10, object),
+    "subclass": np.ones(10).view(Marked),
+    "masked": np.ma.masked_array(np.ones(10)),
+    "strided": np.ones(20)[::2],
+    "negative stride": np.ones(10)[::-1],
+    "broadcast": np.broadcast_to(1.0, (10,)),
+    "huge broadcast": np.broadcast_to(1.0, (2**59,)),
+    "misaligned": _misaligned(10),
+    "swapped": np.ones(10, ">f8"),
+    "single": np.ones(10, np.float32),
+    "complex": np.ones(10, complex),
+    "datetime": np.zeros(10, "M8[s]"),
+    "structured": np.zeros(10, [("a", "f8")]),
+    "text": np.array(["a"] * 10),
+    "matrix": np.ones((10, 1)),
+    "scalar": np.array(1.0),
+    "longer": np.ones(11),
+    "one": np.ones(1),
+    "list": [1.0] * 10,
+    "float": 1.0,
+    "none": None,
+    "type": np.ndarray,
+    "broken": Broken(),
+    "memory": memoryview(np.ones(10)),
+}
