@@ -48,10 +48,10 @@ def test_a_wrong_offset_is_noticed(monkeypatch, name, value, reason):
     assert capi.refusal.__wrapped__() == f"unexpected object layout: {reason}"
 
 
-def test_untested_systems_are_refused(monkeypatch):
-    monkeypatch.setattr(capi, "TESTED_PYTHONS", ())
+def test_unknown_versions_are_refused(monkeypatch):
+    monkeypatch.setattr(capi, "KNOWN_PYTHONS", ())
     found = capi.refusal.__wrapped__()
-    assert found == "Python {}.{} is not among the tested versions".format(
+    assert found == "Python {}.{} is not among the known versions".format(
         *sys.version_info
     )
     monkeypatch.setattr(fastcall, "refusal", lambda: found)
