@@ -52,7 +52,7 @@ _RELA = struct.Struct("<QQq")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section: its header's fields and its bytes (none where it has no file bytes)."""
+    """A section: its header's fields and its bytes, none for SHT_NOBITS."""
 
     index: int
     name: str
@@ -242,7 +242,9 @@ def _read_symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
             raise PackageError(
                 f"symbol {text} is in section {shndx}, there are {len(sections)}"
             )
-        symbols.append(Symbol(text, info >> 4, info & 15, other & 3, shndx, value, size))
+        symbols.append(
+            Symbol(text, info >> 4, info & 15, other & 3, shndx, value, size)
+        )
     return tuple(symbols)
 
 
@@ -280,7 +282,9 @@ def undefined_symbols(data: bytes) -> list[str]:
         PackageError: the bytes are not a well-formed ELF64 object.
     """
     return [
-        s.name for s in read_object(data).symbols[1:] if s.section == SHN_UNDEF and s.name
+        s.name
+        for s in read_object(data).symbols[1:]
+        if s.section == SHN_UNDEF and s.name
     ]
 
 

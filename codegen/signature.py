@@ -1,12 +1,12 @@
 """Describe the C functions of a compiled program: arrays, dtypes and sizes.
 
-A `Signature` is what headers, loaders and the native entry points agree on. It knows the
-native ABI of docs/abi.md and nothing of graphs. A dimension is an integer or the text of
-a size expression over the named sizes, such as `2*n+1`; the text is read when the
-description is made, so a description that exists is well-formed.
+A `Signature` is what headers, loaders and the native entry points agree on. It knows
+the native ABI of docs/abi.md and nothing of graphs. A dimension is an integer or the
+text of a size expression over the named sizes, such as `2*n+1`; the text is read when
+the description is made, so a description that exists is well-formed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..ir.errors import OpTypeError, SizeError
@@ -93,30 +93,30 @@ class Signature:
         return frozenset(name for name in self.sizes if name in bare)
 
 
-def python_size(size: int | SizeExpr) -> str:
-    """Return Python arithmetic for a size, over variables called as the sizes are.
+def python_size(size: int | SizeExpr, spelled: Mapping[str, str]) -> str:
+    """Return Python arithmetic for a size, with each name as `spelled` gives it.
 
     Fully parenthesised; a quotient by zero is zero, as in `evaluate_size`.
     """
     if isinstance(size, int):
         return str(size)
-    return f"({' + '.join(_python_terms(size))})"
+    return f"({' + '.join(_python_terms(size, spelled))})"
 
 
-def _python_terms(size: SizeExpr) -> Iterator[str]:
+def _python_terms(size: SizeExpr, spelled: Mapping[str, str]) -> Iterator[str]:
     for mono, coef in size.terms:
-        factors = [_python_atom(atom) for atom in mono]
+        factors = [_python_atom(atom, spelled) for atom in mono]
         if coef != 1 or not factors:
             factors.insert(0, f"({coef})" if coef < 0 else str(coef))
         yield "*".join(factors)
 
 
-def _python_atom(atom: Atom) -> str:
+def _python_atom(atom: Atom, spelled: Mapping[str, str]) -> str:
     if atom.op == "name":
-        return atom.name
+        return spelled[atom.name]
     if atom.op == "pos":
-        return f"max({python_size(atom.args[0])}, 0)"
-    left, right = (python_size(arg) for arg in atom.args)
+        return f"max({python_size(atom.args[0], spelled)}, 0)"
+    left, right = (python_size(arg, spelled) for arg in atom.args)
     if isinstance(atom.args[1], int):
         return f"({left}//{right})" if atom.args[1] else "0"
     return f"({left}//{right} if {right} else 0)"

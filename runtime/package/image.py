@@ -96,7 +96,16 @@ class Image:
             stop = _up(address, self.page) if rights & 2 else address
             size, memory = offset - start[0], stop - start[1]
             loads.append(
-                (_PT_LOAD, rights, start[0], start[1], start[1], size, memory, self.page)
+                (
+                    _PT_LOAD,
+                    rights,
+                    start[0],
+                    start[1],
+                    start[1],
+                    size,
+                    memory,
+                    self.page,
+                )
             )
         self._end = offset
         _, _, begin, where, _, size, memory, _ = loads[-1]
@@ -154,7 +163,13 @@ def string_table(names: Sequence[str]) -> tuple[bytes, dict[str, int]]:
 
 
 def symbol_record(
-    name: int, bind: int, kind: int, visibility: int, section: int, value: int, size: int
+    name: int,
+    bind: int,
+    kind: int,
+    visibility: int,
+    section: int,
+    value: int,
+    size: int,
 ) -> bytes:
     """Return an entry of a symbol table.
 

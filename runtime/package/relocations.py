@@ -1,8 +1,9 @@
 """Apply ELF relocations: how each kind patches a field, per machine.
 
-A rule turns the old field, the target S + A and the place P into the new field; it knows
-nothing of sections or files. Kinds that no position-independent object without undefined
-symbols needs are absent, and asking for one is an error that names it by number.
+A rule turns the old field, the target S + A and the place P into the new field; it
+knows nothing of sections or files. Kinds that no position-independent object without
+undefined symbols needs are absent, and asking for one is an error that names it by
+number.
 Source: System V ABI AMD64 supplement, table 4.9; ELF for the Arm 64-bit Architecture,
 section 5.7.
 """

@@ -68,7 +68,9 @@ def write_shared(
     extra = []
     for name, value in (constants or {}).items():
         names.append(name)
-        extra.append(Output(f".rodata.{name}", elf.SHT_PROGBITS, 2, bytearray(value), 8))
+        extra.append(
+            Output(f".rodata.{name}", elf.SHT_PROGBITS, 2, bytearray(value), 8)
+        )
     if len(set(names)) != len(names):
         raise PackageError("a symbol is exported twice")
     foreign = [name for name in names if not name.startswith("pb_")]
@@ -83,7 +85,9 @@ def write_shared(
     hashes = Output(".hash", 5, 2, bytearray(hash_table(names)), 8, entry=4)
     dynsym = Output(".dynsym", DYNSYM, 2, bytearray(24 * (len(names) + 1)), 8, entry=24)
     dynstr = Output(".dynstr", elf.SHT_STRTAB, 2, bytearray(strings), 1)
-    rela = Output(".rela.dyn", elf.SHT_RELA, 2, bytearray(24 * plan.moving), 8, entry=24)
+    rela = Output(
+        ".rela.dyn", elf.SHT_RELA, 2, bytearray(24 * plan.moving), 8, entry=24
+    )
     got = Output(".got", elf.SHT_PROGBITS, 3, bytearray(8 * len(plan.got)), 8, entry=8)
     dynamic = Output(
         ".dynamic", 6, 3, bytearray(16 * (11 if plan.moving else 7)), 8, entry=16
@@ -108,13 +112,19 @@ def write_shared(
 
     rela.data[:] = _relocate(plan, got)
     records = [bytes(24)]
-    for symbol in exported:
-        records.append(_record(plan, symbol, at[symbol.name], image))
-    for out, name in zip(extra, names[len(exported) :], strict=True):
-        records.append(
-            symbol_record(at[name], 1, elf.STT_OBJECT, 0, image.number(out), out.address,
-                          len(out.data))
-        )  # fmt: skip
+    records += [_record(plan, s, at[s.name], image) for s in exported]
+    records += [
+        symbol_record(
+            at[name],
+            1,
+            elf.STT_OBJECT,
+            0,
+            image.number(out),
+            out.address,
+            len(out.data),
+        )
+        for out, name in zip(extra, names[len(exported) :], strict=True)
+    ]
     dynsym.data[:] = b"".join(records)
     dynamic.data[:] = dynamic_table(
         at[soname], hashes, dynstr, dynsym, rela if plan.moving else None
@@ -166,8 +176,8 @@ def _group(plan: _Plan, section: Section) -> list[Output]:
     if section.name.split(".")[:4] == ["", "data", "rel", "ro"]:
         return plan.relro
     raise PackageError(
-        f"section {section.name} of {section.size} bytes is writable: compiled programs "
-        "keep no state"
+        f"section {section.name} of {section.size} bytes is writable: compiled "
+        "programs keep no state"
     )
 
 
@@ -211,9 +221,7 @@ def _plan_relocations(plan: _Plan) -> None:
             )
         plan.moving += moves
         plan.patches.append((rule, reloc))
-    plan.moving += sum(
-        obj.symbols[k].section != elf.SHN_ABS for k in plan.got
-    )
+    plan.moving += sum(obj.symbols[k].section != elf.SHN_ABS for k in plan.got)
 
 
 def _exported(obj: ElfObject) -> list[Symbol]:
@@ -243,7 +251,9 @@ def _relocate(plan: _Plan, got: Output) -> bytes:
     for number, entry in plan.got.items():
         symbol = obj.symbols[number]
         value = _address(plan, symbol)
-        got.data[8 * entry : 8 * entry + 8] = (value & (2**64 - 1)).to_bytes(8, "little")
+        got.data[8 * entry : 8 * entry + 8] = (value & (2**64 - 1)).to_bytes(
+            8, "little"
+        )
         if symbol.section != elf.SHN_ABS:
             moving.append((got.address + 8 * entry, value))
     for rule, reloc in plan.patches:
@@ -265,9 +275,11 @@ def _relocate(plan: _Plan, got: Output) -> bytes:
 
 
 def _record(plan: _Plan, symbol: Symbol, name: int, image: Image) -> bytes:
-    number = image.number(plan.placed[symbol.section]) if (
-        symbol.section in plan.placed
-    ) else elf.SHN_ABS
+    number = (
+        image.number(plan.placed[symbol.section])
+        if (symbol.section in plan.placed)
+        else elf.SHN_ABS
+    )
     return symbol_record(
         name, symbol.bind, symbol.kind, symbol.visibility, number,
         _address(plan, symbol), symbol.size,
@@ -288,7 +300,9 @@ def _add_symbol_table(plan: _Plan, image: Image) -> None:
     strings, at = string_table([s.name for s in shown])
     records = [bytes(24)]
     records += [_record(plan, s, at[s.name], image) for s in shown]
-    table = Output(".symtab", elf.SHT_SYMTAB, 0, bytearray(b"".join(records)), 8, entry=24)
+    table = Output(
+        ".symtab", elf.SHT_SYMTAB, 0, bytearray(b"".join(records)), 8, entry=24
+    )
     table.info = 1 + sum(s.bind == elf.STB_LOCAL for s in shown)
     names = Output(".strtab", elf.SHT_STRTAB, 0, bytearray(strings), 1)
     table.link = names

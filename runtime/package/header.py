@@ -1,0 +1,177 @@
+"""Write the C header of a compiled program, for C99 and C++17.
+
+Each function gets its prototypes with the shapes in words, and a typed `static inline`
+wrapper that takes the arrays by name. Several headers can be included together: the
+types of the ABI are guarded by its version.
+"""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from ...codegen.signature import ABI_VERSION, ArraySpec, Signature
+from .names import C_RESERVED, Namer, check_symbols
+
+_C_TYPES = {
+    "f64": "double",
+    "f32": "float",
+    "i64": "int64_t",
+    "i32": "int32_t",
+    "i16": "int16_t",
+    "i8": "int8_t",
+    "u64": "uint64_t",
+    "u32": "uint32_t",
+    "u16": "uint16_t",
+    "u8": "uint8_t",
+    "bool": "uint8_t",  # one byte, 0 or 1; C and C++ spell their own bool differently
+}
+
+_ABI = f"""\
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(PB_ABI_VERSION) && PB_ABI_VERSION != {ABI_VERSION}
+#error "headers of different pullback ABI versions are included together"
+#endif
+
+#ifndef PB_ABI_VERSION
+#define PB_ABI_VERSION {ABI_VERSION}
+
+/* What a function returns. */
+#define PB_OK 0
+#define PB_INDEX_OUT_OF_RANGE 1   /* status: node of the gather, index, axis, extent */
+#define PB_WORKSPACE_TOO_SMALL 2  /* status: index is the number of bytes needed */
+#define PB_CANCELLED 3
+#define PB_SIZE_MISMATCH 4        /* status: node of the guard, index, extent */
+
+typedef struct pb_status {{
+  int32_t code;
+  int32_t node;
+  int64_t index;
+  int64_t axis;
+  int64_t extent;
+}} pb_status;
+
+/* May be NULL in every call: no status, no cancelling, one thread. */
+typedef struct pb_ctx {{
+  uint32_t abi_version;           /* PB_ABI_VERSION */
+  uint32_t size;                  /* sizeof(pb_ctx) */
+  pb_status *status;              /* filled on failure, or NULL */
+  void *(*grow)(void *state, void *old, int64_t bytes); /* as realloc, or NULL */
+  void *grow_state;
+  const void *pool;               /* thread pool, or NULL */
+  int32_t threads;                /* 1 without a pool */
+  int32_t reserved;               /* 0 */
+  const volatile int32_t *cancel; /* a long call stops once it is not 0, or NULL */
+}} pb_ctx;
+#endif
+"""
+
+_RULES = """\
+Arrays are C-contiguous; a scalar is an array of shape (). Inputs are never written.
+An output overlaps no input and no other output. workspace: as many bytes as the
+_workspace function tells, aligned to 64, or NULL when that is 0. A call returns PB_OK
+or another of the codes below. The functions keep no state: threads may share them."""
+
+
+def header_text(name: str, signatures: Sequence[Signature]) -> str:
+    """Return the text of `NAME.h`.
+
+    Raises:
+        PackageError: a function name cannot be a C symbol, or two clash.
+    """
+    check_symbols(name, [s.symbol for s in signatures])
+    guard = f"PB_{name}_H"
+    parts = [
+        _comment([f"{name}: compiled by pullback, ABI {ABI_VERSION}.", "", _RULES]),
+        f"#ifndef {guard}\n#define {guard}\n",
+        _ABI,
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n',
+        *(_function(signature) for signature in signatures),
+        f"#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n",
+    ]
+    return "\n".join(parts)
+
+
+def _comment(paragraphs: Sequence[str]) -> str:
+    lines = [_plain(t) for p in paragraphs for t in p.split("\n")]
+    return "/* " + "\n".join(f" * {t}".rstrip() for t in lines)[3:] + " */\n"
+
+
+def _plain(text: str) -> str:
+    """Return text that can neither end a comment nor reorder what a reader sees."""
+    for old, new in (("*/", "* /"), ("/*", "/ *"), ("??/", "? ?/")):
+        text = text.replace(old, new)
+    shown = (" " if unicodedata.category(c)[0] == "C" else c for c in text.rstrip("\\"))
+    return "".join(shown)
+
+
+def _array_lines(specs: Sequence[ArraySpec], names: Sequence[str]) -> Iterator[str]:
+    for k, (spec, name) in enumerate(zip(specs, names, strict=True)):
+        shape = ", ".join(str(d) for d in spec.dims)
+        shape += "," if len(spec.dims) == 1 else ""
+        note = ", 0 or 1 a byte" if spec.dtype == "bool" else ""
+        shown = f"{_called(name, spec.name)}, {_C_TYPES[spec.dtype]}"
+        yield f"  {k}: {shown}, shape ({shape}){note}"
+
+
+def _called(name: str, original: str) -> str:
+    return name if name == original else f"{name} ({original})"
+
+
+def _function(signature: Signature) -> str:
+    main, workspace = signature.symbols()
+    namer = Namer(C_RESERVED | {"ctx", "workspace", "pb_in", "pb_sizes", "pb_out"})
+    inputs = [namer.name(s.name) for s in signature.inputs]
+    sizes = [namer.name(s) for s in signature.sizes]
+    outputs = [namer.name(s.name) for s in signature.outputs]
+    doc = [main]
+    if signature.doc.strip():
+        lines = signature.doc.strip().splitlines()
+        tail = textwrap.dedent("\n".join(lines[1:])).splitlines()
+        doc += ["", "\n".join([lines[0], *tail])]
+    doc += ["", "inputs:" if inputs else "inputs: none"]
+    doc += _array_lines(signature.inputs, inputs)
+    doc.append("sizes:" if sizes else "sizes: none")
+    named = zip(sizes, signature.sizes, strict=True)
+    doc += [f"  {k}: {_called(*pair)}" for k, pair in enumerate(named)]
+    doc.append("outputs:" if outputs else "outputs: none")
+    doc += _array_lines(signature.outputs, outputs)
+
+    params = ["const pb_ctx *ctx"]
+    for name, spec in zip(inputs, signature.inputs, strict=True):
+        params.append(f"const {_C_TYPES[spec.dtype]} *{name}")
+    params += [f"int64_t {name}" for name in sizes]
+    for name, spec in zip(outputs, signature.outputs, strict=True):
+        params.append(f"{_C_TYPES[spec.dtype]} *{name}")
+    params.append("void *workspace")
+    return "\n".join(
+        [
+            _comment(doc).rstrip(),
+            f"int32_t {main}(const pb_ctx *ctx, const void *const *inputs,",
+            "    const int64_t *sizes, void *const *outputs, void *workspace);",
+            "",
+            f"/* Bytes of workspace {main} needs. */",
+            f"int64_t {workspace}(const int64_t *sizes, int32_t threads);",
+            "",
+            f"/* {main}, with the arrays and sizes by name. */",
+            f"static inline int32_t {main}_call(",
+            *_listed(params),
+            _local("const void *const", "pb_in", inputs),
+            _local("const int64_t", "pb_sizes", sizes),
+            _local("void *const", "pb_out", outputs),
+            f"  return {main}(ctx, pb_in, pb_sizes, pb_out, workspace);",
+            "}",
+            "",
+        ]
+    )
+
+
+def _listed(params: Sequence[str]) -> list[str]:
+    return [f"    {p}," for p in params[:-1]] + [f"    {params[-1]}) {{"]
+
+
+def _local(kind: str, name: str, values: Sequence[str]) -> str:
+    # C has no empty arrays: one unused entry stands in.
+    inner = ",\n      ".join(values or ("0",))
+    return f"  {kind} {name}[{max(len(values), 1)}] = {{\n      {inner}}};"

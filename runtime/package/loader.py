@@ -1,0 +1,267 @@
+"""Write the Python module that loads a compiled program with NumPy alone.
+
+The module is the text of `loader_core.py` followed by one description and one `def` for
+each function. Text of the user enters it as string literals only; sizes enter as
+arithmetic printed from parsed size expressions.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from ...codegen.signature import ABI_VERSION, ArraySpec, Signature, python_size
+from ...ir.errors import PackageError
+from .names import PYTHON_KEYWORDS, Namer, check_symbols, python_function
+
+# How results and arguments nest: the number of an array, a list, {"tuple": [...]},
+# {"dict": {...}}, or None.
+Tree = object
+
+# What Linux calls the instruction sets that change the code LLVM writes. Features
+# outside the table are stated in the module and not looked for.
+_CPU_FLAGS = {
+    "x86_64": {
+        "adx": "adx",
+        "aes": "aes",
+        "avx": "avx",
+        "avx2": "avx2",
+        "avx512bw": "avx512bw",
+        "avx512cd": "avx512cd",
+        "avx512dq": "avx512dq",
+        "avx512f": "avx512f",
+        "avx512ifma": "avx512ifma",
+        "avx512vbmi": "avx512vbmi",
+        "avx512vl": "avx512vl",
+        "bmi2": "bmi2",
+        "f16c": "f16c",
+        "fma": "fma",
+        "gfni": "gfni",
+        "movbe": "movbe",
+        "popcnt": "popcnt",
+        "sse2": "sse2",
+        "ssse3": "ssse3",
+        "vaes": "vaes",
+        "vpclmulqdq": "vpclmulqdq",
+        "sse3": "pni",
+        "sse4.1": "sse4_1",
+        "sse4.2": "sse4_2",
+        "cx16": "cx16",
+        "lzcnt": "abm",
+        "bmi": "bmi1",
+        "pclmul": "pclmulqdq",
+        "sha": "sha_ni",
+        "avx512vbmi2": "avx512_vbmi2",
+        "avx512vnni": "avx512_vnni",
+        "avx512bitalg": "avx512_bitalg",
+        "avx512vpopcntdq": "avx512_vpopcntdq",
+        "avx512bf16": "avx512_bf16",
+        "avx512fp16": "avx512_fp16",
+        "avxvnni": "avx_vnni",
+    },
+    "aarch64": {
+        "neon": "asimd",
+        "fullfp16": "asimdhp",
+        "dotprod": "asimddp",
+        "lse": "atomics",
+        "sve": "sve",
+        "sve2": "sve2",
+        "bf16": "bf16",
+        "i8mm": "i8mm",
+        "crc": "crc32",
+    },
+}
+
+
+def loader_text(
+    name: str,
+    signatures: Sequence[Signature],
+    trees: Sequence[Tree],
+    argument_trees: Sequence[Mapping[str, Tree] | None],
+    target_triple: str,
+    features: Sequence[str],
+    library: str,
+    stamp: tuple[str, bytes],
+) -> str:
+    """Return the text of `NAME.py`.
+
+    Args:
+        name: the program.
+        signatures: its functions.
+        trees: how each function's results nest; None for a flat tuple, or the array
+            itself where there is one.
+        argument_trees: how each function's arguments nest, by parameter; None for one
+            parameter an input.
+        target_triple: the machine the library is for.
+        features: the processor features its code uses; `+` in front is allowed, and
+            those with `-` in front are left out.
+        library: the file name of the shared library.
+        stamp: the symbol and the bytes by which the library is recognised.
+
+    Raises:
+        PackageError: a tree does not fit its signature, or names clash.
+    """
+    check_symbols(name, [s.symbol for s in signatures])
+    wanted = [f.lstrip("+") for f in features if f and not f.startswith("-")]
+    known = _CPU_FLAGS.get(target_triple.split("-")[0], {})
+    flags = tuple((f, known[f]) for f in wanted if f in known)
+    shown = [python_function(s.symbol) for s in signatures]
+    if len(set(shown)) != len(shown):
+        raise PackageError(f"two functions would have one Python name: {shown}")
+    parts = [
+        _module_doc(name, shown, target_triple, wanted, library),
+        _core_text(),
+        f"\n__all__ = {shown!r}\n",
+        f"_ABI_VERSION = {ABI_VERSION}",
+        f"_TARGET = {target_triple!r}",
+        f"_FEATURES = {tuple(wanted)!r}",
+        "_folder = _os.path.dirname(_os.path.abspath(__file__))",
+        "_library = _open(",
+        f"    _os.path.join(_folder, {library!r}),",
+        f"    _TARGET, {flags!r},",
+        f"    {stamp!r},",
+        ")\n",
+    ]
+    rows = zip(signatures, shown, trees, argument_trees, strict=True)
+    parts += [_function(s, label, tree, args) for s, label, tree, args in rows]
+    text = "\n".join(parts)
+    compile(text, f"{name}.py", "exec", dont_inherit=True)
+    return text
+
+
+def _core_text() -> str:
+    source = files(__package__).joinpath("loader_core.py").read_text("utf-8")
+    first = ast.parse(source).body[0]
+    return "\n".join(source.splitlines()[first.end_lineno :]).strip("\n") + "\n"
+
+
+def _literal(text: str, indent: str = "") -> str:
+    """Return a triple-quoted literal of the text, whatever is in it."""
+    lines = [
+        "".join(
+            f"\\{c}" if c in '\\"' else c if c.isprintable() else _escaped(c)
+            for c in line
+        )
+        for line in text.split("\n")
+    ]
+    body = "\n".join([lines[0], *(f"{indent}{t}" if t else "" for t in lines[1:])])
+    return f'"""{body}"""'
+
+
+def _escaped(char: str) -> str:
+    return f"\\U{ord(char):08x}"
+
+
+def _module_doc(
+    name: str, shown: Sequence[str], triple: str, features: Sequence[str], library: str
+) -> str:
+    text = [
+        f"{name}: compiled by pullback.",
+        "",
+        f"Functions: {', '.join(shown)}.",
+        f"Needs NumPy, and {library} in the same folder.",
+        f"The library is for {triple}.",
+    ]
+    if features:
+        text.append(f"Processor features it uses: {', '.join(features)}.")
+    return _literal("\n".join([*text, ""])) + "\n"
+
+
+def _spec_tuple(spec: ArraySpec) -> tuple[str, str, tuple[str, ...]]:
+    return spec.name, spec.dtype, tuple(str(d) for d in spec.dims)
+
+
+def _dims_text(specs: Sequence[ArraySpec], spelled: Mapping[str, str]) -> str:
+    shapes = []
+    for spec in specs:
+        dims = [python_size(size, spelled) for size in spec.sizes()]
+        shapes.append(f"({', '.join(dims)}{',' if len(dims) == 1 else ''})")
+    return f"({', '.join(shapes)}{',' if len(shapes) == 1 else ''})"
+
+
+def _function(
+    signature: Signature, shown: str, tree: Tree, arguments: Mapping[str, Tree] | None
+) -> str:
+    symbol = signature.symbol
+    what = f"results of {symbol}"
+    count = len(signature.outputs)
+    if tree is None:
+        tree = 0 if count == 1 else {"tuple": list(range(count))}
+    _check_tree(tree, count, what)
+    if arguments is None:
+        names = Namer(())
+        arguments = {names.name(s.name): k for k, s in enumerate(signature.inputs)}
+    whole = {"dict": dict(arguments)}
+    _check_tree(whole, len(signature.inputs), f"arguments of {symbol}")
+    namer = Namer(PYTHON_KEYWORDS)
+    params = [namer.name(name) for name in arguments]
+    nested = tuple(zip(params, arguments.values(), strict=True))
+    free = [s for s in signature.sizes if s not in signature.inferable()]
+    keywords = [namer.name(size) for size in free]
+    listed = [*params, *(["*", *keywords] if keywords else [])]
+    inferred = tuple(
+        (signature.sizes.index(dim), number, axis)
+        for number, spec in enumerate(signature.inputs)
+        for axis, dim in enumerate(spec.dims)
+        if dim in signature.sizes
+    )
+    spelled = {size: f"s[{k}]" for k, size in enumerate(signature.sizes)}
+    given = ", ".join(f"{s!r}: {k}" for s, k in zip(free, keywords, strict=True))
+    passed = f"({', '.join(params)}{',' if len(params) == 1 else ''})"
+    return "\n".join(
+        [
+            "",
+            f"def _dims_{symbol}(s):",
+            f"    return ({_dims_text(signature.inputs, spelled)},",
+            f"            {_dims_text(signature.outputs, spelled)})",
+            "",
+            "",
+            f"_call_{symbol} = _Function(",
+            f"    _library, {symbol!r}, {signature.sizes!r},",
+            f"    {tuple(_spec_tuple(s) for s in signature.inputs)!r},",
+            f"    {tuple(_spec_tuple(s) for s in signature.outputs)!r},",
+            f"    {inferred!r}, _dims_{symbol},",
+            f"    {nested!r},",
+            f"    {tree!r},",
+            "    _ABI_VERSION,",
+            ")",
+            "",
+            "",
+            f"def {shown}({', '.join(listed)}):",
+            f"    {_literal(_function_doc(signature), '    ')}",
+            f"    return _call_{symbol}({passed}, {{{given}}})",
+            "",
+        ]
+    )
+
+
+def _function_doc(signature: Signature) -> str:
+    lines = [signature.doc.strip() or f"Call pb_{signature.symbol}.", ""]
+    for title, specs in (("Inputs", signature.inputs), ("Results", signature.outputs)):
+        lines.append(f"{title}:" if specs else f"{title}: none")
+        lines += [f"    {spec.name}: {spec.type_text()}" for spec in specs]
+    return "\n".join([*lines, ""])
+
+
+def _check_tree(tree: Tree, count: int, what: str) -> None:
+    """Refuse a tree that is malformed or does not use each array exactly once."""
+    found: list[int] = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, int) and not isinstance(node, bool):
+            found.append(node)
+        elif isinstance(node, list):
+            stack += node
+        elif isinstance(node, dict) and list(node) == ["tuple"]:
+            stack += node["tuple"]
+        elif isinstance(node, dict) and list(node) == ["dict"]:
+            stack += node["dict"].values()
+        elif node is not None:
+            raise PackageError(f"{what}: {node!r} is no part of a tree")
+    if sorted(found) != list(range(count)):
+        raise PackageError(
+            f"{what}: the tree has the leaves {sorted(found)}, expected each of "
+            f"0 to {count - 1} once"
+            if count
+            else f"{what}: the tree has the leaves {sorted(found)}, there is no array"
+        )
