@@ -83,7 +83,7 @@ def compiled(dtype: str) -> tuple[Callable[[int, Arrays], None], float]:
         sizes = (c.shape[0], c.shape[1], a.shape[1])
         addresses = [x.ctypes.data for x in arrays]
         native(count, 0, 0, 0, *addresses, *sizes, *strides, work)
-        assert library
+        assert library and scratch.size  # both stay alive with the caller
 
     return call, min(times)
 

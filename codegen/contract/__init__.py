@@ -4,6 +4,18 @@ Knows LLVM and the target, and nothing of graphs. The law of this folder: an ele
 the result is one chain of fma in ascending k from +0.0, on every path.
 """
 
-from .gemm import emit_batched_gemm, emit_gemm, gemm_work_bytes
+from .gemm import (
+    StaticGemm,
+    emit_batched_gemm,
+    emit_gemm,
+    emit_static_gemm,
+    gemm_work_bytes,
+)
 
-__all__ = ["emit_batched_gemm", "emit_gemm", "gemm_work_bytes"]
+__all__ = [
+    "StaticGemm",
+    "emit_batched_gemm",
+    "emit_gemm",
+    "emit_static_gemm",
+    "gemm_work_bytes",
+]

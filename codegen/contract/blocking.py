@@ -46,15 +46,20 @@ class Blocking:
         """Columns of a full tile."""
         return self.vectors * self.width
 
-    @property
-    def second_bytes(self) -> int:
-        """Bytes of the packed block of the second operand."""
-        return self.block_k * self.block_n * self.size
+    def second_bytes(self, n: int | None = None, k: int | None = None) -> int:
+        """Return the bytes of the packed block of an n by k second operand, or the most.
+
+        A multiple of 64.
+        """
+        depth = self.block_k if k is None else min(k, self.block_k)
+        columns = self.block_n if n is None else min(n, self.block_n)
+        panels = -(-columns // self.panel)
+        return -(-depth * panels * self.panel * self.size // 64) * 64
 
     @property
-    def work_bytes(self) -> int:
-        """Bytes of scratch: a block of the second and a strip of the first operand."""
-        return self.second_bytes + self.tall * self.block_k * self.size
+    def strip_bytes(self) -> int:
+        """Bytes of a packed strip of the first operand."""
+        return self.tall * self.block_k * self.size
 
 
 def _registers(target: Target) -> int:

@@ -5,25 +5,38 @@ k. Whatever path is taken, a chain is never split, only paused in memory, so tha
 strides, packing and vector width change no bit.
 """
 
+from typing import NamedTuple
+
 from ..llvm import I64, PTR, VOID, Function, Module, Reg
 from ..target import Target
-from .blocking import Blocking, blocking
-from .flow import for_range, i64, when
-from .pack import emit_pack
-from .row import emit_row
-from .tile import emit_tile
+from .blocking import blocking
+from .flow import Ints, for_range, i64, known, when
+from .panels import Kernels
 
 # Bytes of the second operand up to which it is read in place, if its rows are contiguous.
 _IN_PLACE_BYTES = 160 * 1024
-# Rows of the first operand for which packing a contiguous second operand pays.
+# Rows of the first operand from which packing a contiguous second operand pays.
 _PACK_ROWS = 16
 # Rows of an unpacked first operand that go through all panels together.
 _STRIP_ROWS = 64
 
 
+class StaticGemm(NamedTuple):
+    """A multiplication of known sizes.
+
+    Attributes:
+        name: of the function `void name(ptr a, ptr b, ptr c, ptr work)`.
+        work_bytes: scratch it needs, aligned to 64; `work` may be null where 0.
+    """
+
+    name: str
+    work_bytes: int
+
+
 def gemm_work_bytes(target: Target, dtype: str) -> int:
-    """Return the bytes of scratch, aligned to 64, that the function of `emit_gemm` needs."""
-    return blocking(target, dtype).work_bytes
+    """Return the bytes of scratch, aligned to 64, that `emit_gemm`'s function needs."""
+    cut = blocking(target, dtype)
+    return cut.second_bytes() + cut.strip_bytes
 
 
 def emit_gemm(module: Module, target: Target, dtype: str) -> str:
@@ -31,7 +44,7 @@ def emit_gemm(module: Module, target: Target, dtype: str) -> str:
 
         void pb_gemm_f64(ptr a, ptr b, ptr c, i64 m, i64 n, i64 k, i64 sam, i64 sak,
                          i64 sbk, i64 sbn, i64 scm, i64 scn, ptr work)
-        c[i*scm + j*scn] = sum over k of a[i*sam + k*sak] * b[k*sbk + j*sbn]
+        c[i*scm + j*scn] = sum over q of a[i*sam + q*sak] * b[q*sbk + j*sbn]
 
     Strides count elements; those of a and b may be 0, those of c are positive. m, n and k
     may be 0: k 0 writes zeros. c must not overlap a or b. `work` is `gemm_work_bytes`
@@ -39,8 +52,37 @@ def emit_gemm(module: Module, target: Target, dtype: str) -> str:
     """
     name = f"pb_gemm_{dtype}"
     if name not in module.functions:
-        _Gemm(module, blocking(target, dtype), dtype).emit(name)
+        fn = module.function(
+            name, VOID, [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")], attrs="noinline"
+        )
+        _Gemm(Kernels(module, blocking(target, dtype), dtype), fn).emit(*fn.args)
     return name
+
+
+def emit_static_gemm(
+    module: Module,
+    target: Target,
+    dtype: str,
+    sizes: tuple[int, int, int],
+    strides: tuple[int, int, int, int, int, int],
+) -> StaticGemm:
+    """Emit the multiplication for known sizes (m, n, k) and strides, once a module.
+
+    The strides are those of `emit_gemm`, in its order, and the bits are the same. Only the
+    kernels that the sizes reach are emitted; they are shared by all of the module.
+    """
+    cut = blocking(target, dtype)
+    text = "_".join(str(v) for v in (*sizes, *strides))
+    name = f"pb_gemm_{dtype}_{text}"
+    if name in module.functions:
+        # The scratch is decided while emitting: do that once more, and drop the text.
+        module = target.module()
+    fn = module.function(name, VOID, [(PTR, "")] * 4, attrs="noinline")
+    a, b, c, work = fn.args
+    numbers = [i64(v) for v in (*sizes, *strides)]
+    gemm = _Gemm(Kernels(module, cut, dtype), fn)
+    gemm.emit(a, b, c, *numbers, work)
+    return StaticGemm(name, gemm.work_bytes)
 
 
 def emit_batched_gemm(module: Module, target: Target, dtype: str) -> str:
@@ -73,232 +115,176 @@ def emit_batched_gemm(module: Module, target: Target, dtype: str) -> str:
 
 
 class _Gemm:
-    """The functions of one dtype: tiles, packing, panels, and the choice among them."""
+    """The body of one entry: orient the problem, then choose a path."""
 
-    def __init__(self, module: Module, cut: Blocking, dtype: str) -> None:
-        self.module, self.cut, self.dtype = module, cut, dtype
-        self.tiles = {
-            (rows, v): self._tile(rows, v, cut.width)
-            for rows in sorted({cut.tall, cut.short})
-            for v in range(1, cut.vectors + 1)
-        }
-        self.scalars = self._tile(8, 1, 1)
-        self.pack = emit_pack(module, f"pb_gemm_pack_{dtype}", cut)
-        self.row = emit_row(module, f"pb_gemm_row_{dtype}", cut)
-        self.panels = self._emit_panels(f"pb_gemm_panels_{dtype}")
+    def __init__(self, kernels: Kernels, fn: Function) -> None:
+        self.kernels, self.cut, self.fn = kernels, kernels.cut, fn
+        self.ints = Ints(fn)
+        self.work_bytes = 0
 
-    def _tile(self, rows: int, vectors: int, width: int) -> str:
-        name = f"pb_gemm_{rows}x{vectors * width}_{self.dtype}"
-        if name not in self.module.functions:
-            emit_tile(self.module, name, self.cut, rows, vectors, width)
-        return name
+    def emit(
+        self, a: Reg, b: Reg, c: Reg, m: Reg, n: Reg, k: Reg, sam: Reg, sak: Reg,
+        sbk: Reg, sbn: Reg, scm: Reg, scn: Reg, work: Reg,
+    ) -> None:  # fmt: skip
+        """Emit the body. Columns are the lanes; c.T = b.T a.T where that suits better."""
+        fn, ints = self.fn, self.ints
 
-    # -- panels: all columns, unpacked or packed, of some rows ----------------------------
+        def one(value: Reg) -> Reg:
+            return ints.equal(value, 1)
 
-    def _emit_panels(self, name: str) -> str:
-        """Emit the loop over tile-wide panels.
-
-        void name(x, sxi, sxk, y, syk, c, sci, m, n, k, goon, i64 next)
-        `next` is the distance between panels of y in elements.
-        """
-        cut = self.cut
-        ints = (I64, "")
-        fn = self.module.function(
-            name,
-            VOID,
-            [(PTR, ""), ints, ints, (PTR, ""), ints, (PTR, ""), *[ints] * 6],
-            attrs="noinline",
+        column, line = one(n), one(m)
+        down = ints.both(one(sam), one(scm))
+        across = ints.both(one(sbn), one(scn))
+        swap = ints.select(
+            line, ints.invert(across), ints.both(ints.invert(one(scn)), one(scm))
         )
-        x, sxi, sxk, y, syk, c, sci, m, n, k, goon, following = fn.args
-        # Rows of the tall tile; what is left, if anything, fits the short one.
-        tail = fn.and_(m, i64(cut.tall - 1))
-        high = fn.icmp("sgt", tail, i64(cut.short))
-        tall = fn.select(high, m, fn.sub(m, tail))
-        few = fn.sub(m, tall)
-
-        def call(tile: str, line: Reg, goal: Reg, columns: Reg) -> None:
-            args = [x, sxi, sxk, line, syk, goal, sci, m, columns, k, goon]
-            fn.call(tile, VOID, args)
-
-        def vectors(v: int, line: Reg, goal: Reg, columns: Reg) -> None:
-            if cut.tall == cut.short:
-                call(self.tiles[cut.tall, v], line, goal, columns)
-                return
-            for rows, count, first in (
-                (cut.tall, tall, i64(0)),
-                (cut.short, few, tall),
-            ):
-                args = [
-                    fn.gep(x, fn.mul(first, sxi), cut.elem), sxi, sxk, line, syk,
-                    fn.gep(goal, fn.mul(first, sci), cut.elem), sci,
-                    count, columns, k, goon,
-                ]  # fmt: skip
-                tile = self.tiles[rows, v]
-                when(
-                    fn,
-                    fn.icmp("sgt", count, i64(0)),
-                    lambda t=tile, a=args: fn.call(t, VOID, a),
-                )
-
-        def panel(j: Reg, state: list[Reg]) -> list[Reg]:
-            (line,) = state
-            goal = fn.gep(c, j, cut.elem)
-            columns = fn.smin(fn.sub(n, j), i64(cut.panel))
-            full = columns
-            if cut.masks:
-                full = fn.add(columns, i64(cut.width - 1))
-            count = fn.sdiv(full, i64(cut.width))
-            for v in range(1, cut.vectors + 1):
-                when(
-                    fn,
-                    fn.icmp("eq", count, i64(v)),
-                    lambda v=v: vectors(v, line, goal, columns),
-                )
-            if not cut.masks and cut.width > 1:
-                done = fn.mul(count, i64(cut.width))
-
-                def one(col: Reg, _: list[Reg]) -> list[Reg]:
-                    at, to = fn.gep(line, col, cut.elem), fn.gep(goal, col, cut.elem)
-                    call(self.scalars, at, to, i64(1))
-                    return []
-
-                for_range(fn, columns, i64(1), one, start=done)
-            return [fn.gep(line, following, cut.elem)]
-
-        for_range(fn, n, i64(cut.panel), panel, [y])
-        fn.ret()
-        return name
-
-    # -- the whole -----------------------------------------------------------------------
-
-    def emit(self, name: str) -> None:
-        """Emit the entry: orient the problem, then choose a path by sizes and strides."""
-        fn = self.module.function(
-            name, VOID, [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")], attrs="noinline"
-        )
-        a, b, c, m, n, k, sam, sak, sbk, sbn, scm, scn, work = fn.args
-        one = i64(1)
-
-        def is_one(value: Reg) -> Reg:
-            return fn.icmp("eq", value, one)
-
-        # Columns are the lanes. c.T = b.T a.T where that makes them contiguous.
-        column, line = is_one(n), is_one(m)
-        tall_ok = fn.and_(is_one(sam), is_one(scm))
-        wide_ok = fn.and_(is_one(sbn), is_one(scn))
-        general = fn.and_(fn.not_(is_one(scn)), is_one(scm))
-        swap = fn.select(line, fn.not_(wide_ok), general)
-        swap = fn.select(column, fn.and_(tall_ok, fn.not_(line)), swap)
+        swap = ints.select(column, ints.both(down, ints.invert(line)), swap)
 
         def pick(straight: Reg, swapped: Reg) -> Reg:
-            return fn.select(swap, swapped, straight)
+            return ints.select(swap, swapped, straight)
 
-        x, y = pick(a, b), pick(b, a)
-        rows, columns = pick(m, n), pick(n, m)
-        sxi, sxk = pick(sam, sbn), pick(sak, sbk)
-        syk, syj = pick(sbk, sak), pick(sbn, sam)
-        sci, scj = pick(scm, scn), pick(scn, scm)
-
-        def scalar_columns() -> None:
-            def each(j: Reg, _: list[Reg]) -> list[Reg]:
-                at = fn.gep(y, fn.mul(j, syj), self.cut.elem)
-                to = fn.gep(c, fn.mul(j, scj), self.cut.elem)
-                args = [x, sxi, sxk, at, syk, to, sci, rows, one, k, i64(0)]
-                fn.call(self.scalars, VOID, args)
-                return []
-
-            for_range(fn, columns, one, each)
-
-        def single_row() -> None:
-            fn.call(self.row, VOID, [x, sxk, y, syk, c, columns, k])
-
-        def blocked() -> None:
-            args = (x, y, c, rows, columns, k, sxi, sxk, syk, syj, sci, work)
-            self._blocked(fn, *args)
+        self.x, self.y, self.c, self.work = pick(a, b), pick(b, a), c, work
+        self.m, self.n, self.k = pick(m, n), pick(n, m), k
+        self.sxi, self.sxk = pick(sam, sbn), pick(sak, sbk)
+        self.syk, self.syj = pick(sbk, sak), pick(sbn, sam)
+        self.sci, self.scj = pick(scm, scn), pick(scn, scm)
 
         def contiguous() -> None:
-            many = fn.icmp("sgt", columns, i64(self.cut.width))
-            alone = fn.and_(fn.and_(is_one(rows), is_one(syj)), many)
-            when(fn, alone, single_row, blocked)
+            alone = ints.both(one(self.m), one(self.syj))
+            alone = ints.both(alone, ints.above(self.n, self.cut.width))
+            when(fn, alone, self._row, self._blocked)
 
-        odd = fn.or_(is_one(columns), fn.not_(is_one(scj)))
-        when(fn, odd, scalar_columns, contiguous)
+        scattered = ints.invert(one(self.scj))
+        when(fn, ints.either(one(self.n), scattered), self._columns, contiguous)
         fn.ret()
 
-    def _blocked(
-        self, fn: Function, x: Reg, y: Reg, c: Reg, m: Reg, n: Reg, k: Reg,
-        sxi: Reg, sxk: Reg, syk: Reg, syj: Reg, sci: Reg, work: Reg,
-    ) -> None:  # fmt: skip
-        cut, one = self.cut, i64(1)
-        panel = i64(cut.panel)
-        strip_at = fn.gep(work, i64(cut.second_bytes))
-        large = fn.icmp("sgt", fn.mul(k, n), i64(_IN_PLACE_BYTES // cut.size))
-        reused = fn.icmp("sge", m, i64(_PACK_ROWS))
-        scattered = fn.icmp("ne", syj, one)
-        pack_y = fn.or_(scattered, fn.and_(large, reused))
-        pack_y = fn.and_(pack_y, fn.icmp("sgt", k, i64(0)))
-        wide = fn.icmp("sgt", n, i64(4 * cut.panel))
-        pack_x = fn.and_(pack_y, fn.and_(wide, reused))
-        deep = fn.smax(k, one)
-        step_k = fn.select(pack_y, i64(cut.block_k), deep)
-        step_m = fn.select(pack_x, i64(cut.tall), i64(_STRIP_ROWS))
-        by_rows = fn.icmp("eq", sxk, one)
+    def _columns(self) -> None:
+        fn, elem = self.fn, self.cut.elem
+
+        def each(j: Reg, _: list[Reg]) -> list[Reg]:
+            at = fn.gep(self.y, fn.mul(j, self.syj), elem)
+            to = fn.gep(self.c, fn.mul(j, self.scj), elem)
+            args = [self.x, self.sxi, self.sxk, at, self.syk, to, self.sci]
+            fn.call(self.kernels.dots(), VOID, [*args, self.m, self.k, i64(0)])
+            return []
+
+        for_range(fn, self.n, i64(1), each)
+
+    def _row(self) -> None:
+        args = [self.x, self.sxk, self.y, self.syk, self.c, self.n, self.k]
+        self.fn.call(self.kernels.row(), VOID, args)
+
+    # -- several rows and columns ---------------------------------------------------------
+
+    def _blocked(self) -> None:
+        cut, ints, fn = self.cut, self.ints, self.fn
+        large = ints.above(ints.mul(self.k, self.n), _IN_PLACE_BYTES // cut.size)
+        reused = ints.above(self.m, _PACK_ROWS - 1)
+        scattered = ints.invert(ints.equal(self.syj, 1))
+        pack_y = ints.either(scattered, ints.both(large, reused))
+        self.pack_y = ints.both(pack_y, ints.above(self.k, 0))
+        wide = ints.above(self.n, 4 * cut.panel)
+        self.pack_x = ints.both(self.pack_y, ints.both(wide, reused))
+        second = cut.second_bytes(known(self.n), known(self.k))
+        self.strip_at = fn.gep(self.work, i64(second))
+        if known(self.pack_y) != 0:
+            self.work_bytes = second
+        if known(self.pack_x) != 0:
+            self.work_bytes += cut.strip_bytes
+        deep = ints.smax(self.k, i64(1))
+        step_k = ints.select(self.pack_y, i64(cut.block_k), deep)
 
         def slab(p: Reg, _: list[Reg]) -> list[Reg]:
-            depth = fn.smin(fn.sub(k, p), step_k)
-            x_slab = fn.gep(x, fn.mul(p, sxk), cut.elem)
-            y_slab = fn.gep(y, fn.mul(p, syk), cut.elem)
+            depth = ints.smin(ints.sub(self.k, p), step_k)
+            x = fn.gep(self.x, ints.mul(p, self.sxk), cut.elem)
+            y = fn.gep(self.y, ints.mul(p, self.syk), cut.elem)
 
             def block(j: Reg, _: list[Reg]) -> list[Reg]:
-                columns = fn.smin(fn.sub(n, j), i64(cut.block_n))
-                origin = fn.gep(y_slab, fn.mul(j, syj), cut.elem)
-
-                def pack_panels() -> None:
-                    def each(q: Reg, _: list[Reg]) -> list[Reg]:
-                        source = fn.gep(origin, fn.mul(q, syj), cut.elem)
-                        goal = fn.gep(work, fn.mul(q, depth), cut.elem)
-                        width = fn.smin(fn.sub(columns, q), panel)
-                        args = [source, syk, syj, goal, panel, depth, width]
-                        fn.call(self.pack, VOID, args)
-                        return []
-
-                    for_range(fn, columns, panel, each)
-
-                when(fn, pack_y, pack_panels)
-                y_at = fn.select(pack_y, work, origin)
-                y_line = fn.select(pack_y, panel, syk)
-                y_next = fn.select(pack_y, fn.mul(depth, panel), panel)
-
-                def strip(i: Reg, _: list[Reg]) -> list[Reg]:
-                    rows = fn.smin(fn.sub(m, i), step_m)
-                    source = fn.gep(x_slab, fn.mul(i, sxi), cut.elem)
-                    goal = fn.gep(c, fn.add(fn.mul(i, sci), j), cut.elem)
-
-                    def pack_strip() -> None:
-                        # Lines along k, or lines along the rows: whichever is a copy.
-                        s0, s1 = fn.select(by_rows, sxi, sxk), fn.select(by_rows, sxk, sxi)
-                        n0 = fn.select(by_rows, rows, depth)
-                        n1 = fn.select(by_rows, depth, rows)
-                        d0 = fn.select(by_rows, i64(cut.block_k), i64(cut.tall))
-                        args = [source, s0, s1, strip_at, d0, n0, n1]
-                        fn.call(self.pack, VOID, args)
-
-                    when(fn, pack_x, pack_strip)
-                    x_at = fn.select(pack_x, strip_at, source)
-                    packed_i = fn.select(by_rows, i64(cut.block_k), one)
-                    packed_k = fn.select(by_rows, one, i64(cut.tall))
-                    args = [
-                        x_at, fn.select(pack_x, packed_i, sxi),
-                        fn.select(pack_x, packed_k, sxk),
-                        y_at, y_line, goal, sci, rows, columns, depth, p, y_next,
-                    ]  # fmt: skip
-                    fn.call(self.panels, VOID, args)
-                    return []
-
-                for_range(fn, m, step_m, strip)
+                columns = ints.smin(ints.sub(self.n, j), i64(cut.block_n))
+                origin = fn.gep(y, ints.mul(j, self.syj), cut.elem)
+                self._block(x, origin, fn.gep(self.c, j, cut.elem), columns, depth, p)
                 return []
 
-            for_range(fn, n, i64(cut.block_n), block)
+            for_range(fn, self.n, i64(cut.block_n), block)
             return []
 
         for_range(fn, deep, step_k, slab)
+
+    def _block(
+        self, x: Reg, y: Reg, c: Reg, columns: Reg, depth: Reg, goon: Reg
+    ) -> None:
+        """Multiply all rows by one block of y; `goon` is its first k."""
+        cut, ints, fn = self.cut, self.ints, self.fn
+        panel = i64(cut.panel)
+
+        def pack_panels() -> None:
+            def each(q: Reg, _: list[Reg]) -> list[Reg]:
+                source = fn.gep(y, ints.mul(q, self.syj), cut.elem)
+                goal = fn.gep(self.work, ints.mul(q, depth), cut.elem)
+                width = ints.smin(ints.sub(columns, q), panel)
+                args = [source, self.syk, self.syj, goal, panel, depth, width]
+                fn.call(self.kernels.pack(), VOID, args)
+                return []
+
+            for_range(fn, columns, panel, each)
+
+        when(fn, self.pack_y, pack_panels)
+        packed = self.pack_y
+        lines = (
+            ints.select(packed, self.work, y),
+            ints.select(packed, panel, self.syk),
+            ints.select(packed, ints.mul(depth, panel), panel),
+        )
+
+        def strip(i: Reg, rows: Reg) -> None:
+            source = fn.gep(x, ints.mul(i, self.sxi), cut.elem)
+            goal = fn.gep(c, ints.mul(i, self.sci), cut.elem)
+            self._strip(source, goal, rows, lines, columns, depth, goon)
+
+        step = ints.select(self.pack_x, i64(cut.tall), i64(_STRIP_ROWS))
+        even = known(self.m), known(step)
+        if even[0] is None or even[1] is None:
+
+            def some(i: Reg, _: list[Reg]) -> list[Reg]:
+                strip(i, ints.smin(ints.sub(self.m, i), step))
+                return []
+
+            for_range(fn, self.m, step, some)
+            return
+        # Rows are known: strips of one known height, and a last one of another.
+        whole = even[0] // even[1] * even[1]
+
+        def same(i: Reg, _: list[Reg]) -> list[Reg]:
+            strip(i, step)
+            return []
+
+        for_range(fn, i64(whole), step, same)
+        if even[0] > whole:
+            strip(i64(whole), i64(even[0] - whole))
+
+    def _strip(
+        self, x: Reg, c: Reg, rows: Reg, lines: tuple[Reg, Reg, Reg],
+        columns: Reg, depth: Reg, goon: Reg,
+    ) -> None:  # fmt: skip
+        cut, ints, fn = self.cut, self.ints, self.fn
+        along = ints.equal(self.sxk, 1)
+
+        def pack_strip() -> None:
+            # Lines along k, or lines along the rows: whichever is a copy.
+            s0 = ints.select(along, self.sxi, self.sxk)
+            s1 = ints.select(along, self.sxk, self.sxi)
+            n0, n1 = ints.select(along, rows, depth), ints.select(along, depth, rows)
+            d0 = ints.select(along, i64(cut.block_k), i64(cut.tall))
+            args = [x, s0, s1, self.strip_at, d0, n0, n1]
+            fn.call(self.kernels.pack(), VOID, args)
+
+        when(fn, self.pack_x, pack_strip)
+        packed = self.pack_x
+        line, line_k, following = lines
+        args = [
+            ints.select(packed, self.strip_at, x),
+            ints.select(packed, ints.select(along, i64(cut.block_k), i64(1)), self.sxi),
+            ints.select(packed, ints.select(along, i64(1), i64(cut.tall)), self.sxk),
+            line, line_k, c, self.sci, rows, columns, depth, goon, following,
+        ]  # fmt: skip
+        fn.call(self.kernels.panels(rows, columns), VOID, args)

@@ -1,27 +1,31 @@
 """Copy a strided block into contiguous lines, transposing in registers where it pays."""
 
-from ..llvm import I64, PTR, VOID, Function, Module, Reg, vec
+from ..llvm import I64, PTR, VOID, Function, Module, Reg, vec, width_of
 from .blocking import Blocking
 from .flow import for_range, i64, lanes_below, when
+
+
+def exchange(fn: Function, lines: list[Reg], d: int) -> None:
+    """Exchange the off-diagonal d by d blocks of each pair of lines d apart, in place."""
+    width = width_of(lines[0].ty)
+    low = [lane if not lane & d else width + lane - d for lane in range(width)]
+    high = [lane + d if not lane & d else width + lane for lane in range(width)]
+    for i in range(len(lines)):
+        if not i & d:
+            x, y = lines[i], lines[i + d]
+            lines[i] = fn.shuffle(x, y, low)
+            lines[i + d] = fn.shuffle(x, y, high)
 
 
 def transpose(fn: Function, lines: list[Reg]) -> list[Reg]:
     """Transpose a square block held in as many vectors as a vector has lanes.
 
-    log2(width) rounds; round d exchanges the off-diagonal d by d blocks of each pair
-    (Eklundh, IEEE Trans. Computers 1972).
+    log2(width) rounds of `exchange` (Eklundh, IEEE Trans. Computers 1972).
     """
-    width = len(lines)
     lines = list(lines)
     d = 1
-    while d < width:
-        low = [lane if not lane & d else width + lane - d for lane in range(width)]
-        high = [lane + d if not lane & d else width + lane for lane in range(width)]
-        for i in range(width):
-            if not i & d:
-                x, y = lines[i], lines[i + d]
-                lines[i] = fn.shuffle(x, y, low)
-                lines[i + d] = fn.shuffle(x, y, high)
+    while d < len(lines):
+        exchange(fn, lines, d)
         d *= 2
     return lines
 
@@ -45,7 +49,16 @@ def emit_pack(module: Module, name: str, cut: Blocking) -> str:
     src, s0, s1, dst, d0, n0, n1 = fn.args
     elem, width = cut.elem, cut.width
 
-    def each(rows: Reg, start: Reg) -> None:
+    def copies() -> None:
+        _copy_lines(fn, cut)
+
+    def strided() -> None:
+        done = i64(0)
+        if width > 1:
+            whole = fn.and_(n0, i64(-width))
+            done = fn.select(fn.icmp("eq", s0, i64(1)), whole, done)
+            _transpose_blocks(fn, cut, done)
+
         def line(a: Reg, _: list[Reg]) -> list[Reg]:
             source = fn.gep(src, fn.mul(a, s0), elem)
             goal = fn.gep(dst, fn.mul(a, d0), elem)
@@ -58,21 +71,7 @@ def emit_pack(module: Module, name: str, cut: Blocking) -> str:
             for_range(fn, n1, i64(1), one)
             return []
 
-        for_range(fn, rows, i64(1), line, start=start)
-
-    def copies() -> None:
-        _copy_lines(fn, cut)
-
-    def blocks() -> None:
-        whole = fn.and_(n0, i64(-width))
-        _transpose_blocks(fn, cut, whole)
-        each(n0, whole)
-
-    def strided() -> None:
-        if width == 1:
-            each(n0, i64(0))
-        else:
-            when(fn, fn.icmp("eq", s0, i64(1)), blocks, lambda: each(n0, i64(0)))
+        for_range(fn, n0, i64(1), line, start=done)
 
     when(fn, fn.icmp("eq", s1, i64(1)), copies, strided)
     fn.ret()

@@ -11,14 +11,14 @@ from .flow import for_range, i64, lanes_below
 
 
 def emit_tile(
-    module: Module, name: str, cut: Blocking, rows: int, vectors: int, width: int
+    module: Module, name: str, cut: Blocking, rows: int, vectors: int
 ) -> str:
     """Emit a tile function and return its name.
 
         void name(ptr x, i64 sxi, i64 sxk, ptr y, i64 syk, ptr c, i64 sci,
                   i64 m, i64 n, i64 k, i64 goon)
 
-    It computes all `m` rows of at most `vectors * width` columns; the columns of `y` and
+    It computes all `m` rows of at most `vectors` vectors of columns; the columns of `y` and
     `c` are contiguous. With masks `n` may be less than a whole tile, by less than one
     vector. `goon` not 0 continues the chains that `c` holds, 0 starts them.
     """
@@ -30,11 +30,11 @@ def emit_tile(
         attrs="noinline",
     )
     x, sxi, sxk, y, syk, c, sci, m, n, k, goon = fn.args
-    unit = i64(cut.size)
+    unit, width = i64(cut.size), cut.width
     sxi, sxk, syk, sci = (fn.mul(s, unit) for s in (sxi, sxk, syk, sci))
     ty = vec(cut.elem, width)
     mask = None
-    if cut.masks and width > 1:
+    if cut.masks:
         mask = lanes_below(fn, fn.sub(n, i64((vectors - 1) * width)), width)
     lines = _Lines(fn, cut, ty, vectors, mask)
     fresh = fn.icmp("eq", goon, i64(0))
