@@ -1,9 +1,10 @@
 """Append nodes to a program being built.
 
-A builder belongs to one program. Rules call it by op name: `b.mul(ct, b.cos(x))`; Python
-numbers among the operands become constants of the type of the first Value. Appending a
-float `add` whose operand was defined by a `mul` makes an `fma`: contraction happens here,
-once, so a result has the same bits however the program is later cut into kernels.
+A builder belongs to one program. Rules call it by op name: `b.mul(ct, b.cos(x))`. Python
+numbers among the operands become constants of the type of the first Value that is not
+bool, or of the first. Appending a float `add` whose operand was defined by a `mul` makes
+an `fma`: contraction happens here, once, so a result has the same bits however the
+program is later cut into kernels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,8 @@ class Builder:
         for x in operands:
             if type(x) is Value:
                 like = x
-                break
+                if x.type.dtype.kind != "b":
+                    break
         values = tuple(
             [x if type(x) is Value else self._lift(x, like, name) for x in operands]
         )

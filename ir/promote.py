@@ -1,6 +1,6 @@
 """NumPy's promotion and broadcasting, made explicit as nodes.
 
-Python scalars are weak (NEP 50). After this no op sees mixed dtypes or shapes, so no rule
+Python scalars are weak (NEP 50). After this no op sees mixed dtypes or shapes: no rule
 handles either. Operands are Values or Python numbers; arrays are Values by now.
 """
 
@@ -79,9 +79,7 @@ def fit(b: Builder, x: Value, shape: Shape) -> Value:
     if x.type.shape == shape:
         return x
     offset = len(shape) - len(x.type.shape)
-    same = tuple(
-        d if d == 1 else shape[offset + k] for k, d in enumerate(x.type.shape)
-    )
+    same = tuple(d if d == 1 else shape[offset + k] for k, d in enumerate(x.type.shape))
     if same != x.type.shape:
         x = b.op("reshape", x, shape=same)
     return b.broadcast(x, shape)
@@ -135,6 +133,19 @@ def ufunc_dtypes(
         raise op_error(b, name, "no loop for these dtypes", args) from None
 
 
+def check_fits(b: Builder, name: str, x: Operand, dtype: DType) -> None:
+    """Demand that a Python integer be a value of an integer dtype.
+
+    Raises:
+        OpTypeError: it is not.
+    """
+    if type(x) is int and dtype.kind in "iu":
+        limits = np.iinfo(dtype.numpy)
+        if not limits.min <= x <= limits.max:
+            what = f"Python integer {x} is no {dtype.name}: cast the array first"
+            raise op_error(b, name, what, [x])
+
+
 def lift(
     b: Builder, name: str, dtypes: Sequence[DType], args: Sequence[Operand]
 ) -> tuple[Value, ...]:
@@ -145,6 +156,7 @@ def lift(
         if isinstance(x, Value):
             out.append(fit(b, cast_to(b, x, dtype), shape))
         else:
+            check_fits(b, name, x, dtype)
             out.append(b.constant(x, dtype, shape))
     return tuple(out)
 
@@ -152,9 +164,7 @@ def lift(
 def accept_ufunc(name: str, ufunc: np.ufunc) -> Callable[..., Any]:
     """Return the accept function of an op that promotes as a NumPy ufunc does."""
 
-    def accept(
-        b: Builder, *args: Operand
-    ) -> tuple[tuple[Value, ...], dict[str, Any]]:
+    def accept(b: Builder, *args: Operand) -> tuple[tuple[Value, ...], dict[str, Any]]:
         if len(args) != ufunc.nin:
             raise op_error(
                 b, name, f"takes {ufunc.nin} operands, {len(args)} given", args

@@ -21,7 +21,7 @@ def _floor_parts(s: Any, x: Any, y: Any) -> tuple[Any, Any]:
     While |x| >= |y| the remainder of a rounded or floored quotient is a multiple of the
     last place of y and no larger than a float can hold, so one fma yields it exactly.
     Each step takes as many bits off the quotient as a significand has; the last settles
-    a quotient that was rounded up. What three steps do not reduce becomes NaN.
+    a quotient that was rounded up. Past three significands the remainder is NaN.
     """
     zero = s.lit(0.0, x)
     opposite = s.and_(s.xor(s.lt(x, zero), s.lt(y, zero)), s.ne(x, zero))
@@ -35,17 +35,20 @@ def _floor_parts(s: Any, x: Any, y: Any) -> tuple[Any, Any]:
         q = s.add(q, step)
     reduced = s.lt(s.abs(r), s.abs(y))
     nan = s.lit(float("nan"), x)
-    q, r = s.select(reduced, q, nan), s.select(reduced, r, nan)
+    finite = s.lt(s.abs(x), s.lit(float("inf"), x))
+    # a quotient this large is its own floor; a divisor of 0 leaves the quotient as it is
+    whole = s.or_(finite, s.eq(y, s.lit(0.0, y)))
+    q = s.select(reduced, q, s.select(whole, s.div(x, y), nan))
+    r = s.select(reduced, r, nan)
     return s.select(inside, near_q, q), s.select(inside, near_r, r)
 
 
 def _floor_divide_body(s: Any, x: Any, y: Any, *, real: bool) -> Any:
     if not real:
         return s.floordiv(x, y)
-    zero, quotient = s.lit(0.0, x), s.div(x, y)
+    zero = s.lit(0.0, x)
     q, _ = _floor_parts(s, x, y)
-    q = s.select(s.eq(q, zero), s.copysign(zero, quotient), q)
-    return s.select(s.eq(y, zero), quotient, q)
+    return s.select(s.eq(q, zero), s.copysign(zero, s.div(x, y)), q)
 
 
 def _mod_body(s: Any, x: Any, y: Any, *, real: bool) -> Any:
@@ -111,7 +114,7 @@ floor_divide = elementwise(
     partials=NON_DIFFERENTIABLE,
     domain=(Domain(-9.0, 9.0), Domain(0.7, 3.0)),
     samples=_BOTH,
-    doc="floor(x / y); NaN of floats whose quotient passes 2**100 (f32: 2**45).",
+    doc="floor(x / y), rounded where the quotient passes 2**53 (f32: 2**24).",
 )
 mod = elementwise(
     "mod",
@@ -125,5 +128,5 @@ mod = elementwise(
     domain=(Domain(0.1, 0.6), Domain(0.7, 3.0)),
     kinks="Where x is a multiple of y the derivative is that of one side.",
     samples=_BOTH,
-    doc="x - floor(x / y) * y, of the sign of y; NaN where floor_divide is.",
+    doc="x - floor(x / y) * y; NaN where the quotient passes 2**100 (f32: 2**45).",
 )
