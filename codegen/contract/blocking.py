@@ -26,6 +26,7 @@ class Blocking:
         width: lanes of a vector.
         tall, short: rows of a register tile, for many rows and for few.
         vectors: vectors of a tile's row.
+        accumulators: vector registers that a tile may hold its sums in.
         masks: whether ragged rows are loaded and stored under a mask.
         block_k: depth of a packed block.
         block_n: columns of a packed block, a multiple of `panel`.
@@ -37,6 +38,7 @@ class Blocking:
     tall: int
     short: int
     vectors: int
+    accumulators: int
     masks: bool
     block_k: int
     block_n: int
@@ -83,6 +85,7 @@ def blocking(target: Target, dtype: str) -> Blocking:
         tall=tall,
         short=4,
         vectors=vectors,
+        accumulators=vectors * tall,
         masks=target.has_masks and width > 1,
         block_k=_BLOCK_K,
         block_n=block_n,

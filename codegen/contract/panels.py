@@ -8,6 +8,9 @@ from .pack import emit_pack
 from .row import emit_row
 from .tile import emit_tile
 
+# Rows of a tile for few rows: each needs an address, and addresses have 16 registers.
+_MOST_ROWS = 12
+
 
 class Kernels:
     """The kernels of one dtype in a module, each emitted when it is first asked for."""
@@ -15,11 +18,12 @@ class Kernels:
     def __init__(self, module: Module, cut: Blocking, dtype: str) -> None:
         self.module, self.cut, self.dtype = module, cut, dtype
 
-    def tile(self, rows: int, vectors: int) -> str:
-        """Return the name of a register tile."""
-        name = f"pb_gemm_{rows}x{vectors * self.cut.width}_{self.dtype}"
+    def tile(self, rows: int, lanes: tuple[int, ...], masked: bool) -> str:
+        """Return the name of a register tile of vectors of so many lanes."""
+        shape = "_".join(map(str, lanes)) + "m" * masked
+        name = f"pb_gemm_{rows}x{shape}_{self.dtype}"
         if name not in self.module.functions:
-            emit_tile(self.module, name, self.cut, rows, vectors)
+            emit_tile(self.module, name, self.cut, rows, lanes, masked)
         return name
 
     def dots(self) -> str:
@@ -73,39 +77,59 @@ class _Panels:
     def __init__(self, kernels: Kernels, fn: Function, m: Reg, n: Reg) -> None:
         self.kernels, self.cut, self.fn = kernels, kernels.cut, fn
         self.ints = ints = Ints(fn)
+        self.m = m
         self.x, self.sxi, self.sxk, y, self.syk, c, self.sci, *_ = fn.args
         self.k, self.goon, following = fn.args[9:]
         cut = self.cut
-        # Rows of the tall tile; what is left, if anything, fits the short one.
-        tail = ints.mask(m, cut.tall - 1)
-        if cut.tall == cut.short:
-            tail = i64(0)
-            self.tall = m
-        else:
-            high = ints.above(tail, cut.short)
-            self.tall = ints.select(high, m, ints.sub(m, tail))
-        self.few = ints.sub(m, self.tall) if cut.tall != cut.short else i64(0)
 
         def full(j: Reg, state: list[Reg]) -> list[Reg]:
             (line,) = state
-            self._rows(cut.vectors, line, fn.gep(c, j, cut.elem), i64(cut.panel))
+            lanes = (cut.width,) * cut.vectors
+            # At run-time sizes the masked tile is there anyhow.
+            masked = cut.masks and known(n) is None
+            self._rows(lanes, masked, line, fn.gep(c, j, cut.elem), i64(cut.panel))
             return [fn.gep(line, following, cut.elem)]
 
-        count = ints.quotient(n, cut.panel)
-        whole = ints.mul(count, i64(cut.panel))
+        whole = ints.mul(ints.quotient(n, cut.panel), i64(cut.panel))
         (line,) = for_range(fn, whole, i64(cut.panel), full, [y])
-        rest = ints.sub(n, whole)
-        self._ragged(line, fn.gep(c, whole, cut.elem), rest)
+        goal, rest = fn.gep(c, whole, cut.elem), ints.sub(n, whole)
+        count = known(rest)
+        if count is None:
+            self._ragged(line, goal, rest)
+        else:
+            self._exact(line, goal, count)
+
+    def _exact(self, line: Reg, goal: Reg, columns: int) -> None:
+        """Compute less than a panel of a known number of columns, in narrower vectors."""
+        cut, fn = self.cut, self.fn
+        lanes = [cut.width] * (columns // cut.width)
+        rest, width, masked = columns % cut.width, cut.width, False
+        if cut.masks and rest:
+            lanes.append(1 << (rest - 1).bit_length())
+            masked = lanes[-1] != rest
+        while rest and not cut.masks:
+            width //= 2
+            if rest >= width:
+                lanes.append(width)
+                rest -= width
+        done = 0
+        while lanes:
+            part, lanes = tuple(lanes[: cut.vectors]), lanes[cut.vectors :]
+            at, to = (fn.gep(p, i64(done), cut.elem) for p in (line, goal))
+            last = masked and not lanes
+            self._rows(part, last, at, to, i64(columns - done))
+            done += sum(part)
 
     def _ragged(self, line: Reg, goal: Reg, columns: Reg) -> None:
+        """Compute less than a panel of columns: whole vectors, and a mask or dots."""
         fn, cut, ints = self.fn, self.cut, self.ints
         rounding = cut.width - 1 if cut.masks else 0
         count = ints.quotient(ints.add(columns, i64(rounding)), cut.width)
         most = cut.vectors if cut.masks else cut.vectors - 1
         for v in range(1, most + 1):
 
-            def some(v: int = v) -> None:
-                self._rows(v, line, goal, columns)
+            def some(lanes: tuple[int, ...] = (cut.width,) * v) -> None:
+                self._rows(lanes, cut.masks, line, goal, columns)
 
             when(fn, ints.equal(count, v), some)
         if cut.masks:
@@ -114,35 +138,55 @@ class _Panels:
         def single(j: Reg, _: list[Reg]) -> list[Reg]:
             at, to = fn.gep(line, j, cut.elem), fn.gep(goal, j, cut.elem)
             args = [self.x, self.sxi, self.sxk, at, self.syk, to, self.sci]
-            rows = ints.add(self.tall, self.few)
-            fn.call(self.kernels.dots(), VOID, [*args, rows, self.k, self.goon])
+            fn.call(self.kernels.dots(), VOID, [*args, self.m, self.k, self.goon])
             return []
 
         done = ints.mul(count, i64(cut.width))
         for_range(fn, columns, i64(1), single, start=done)
 
-    def _rows(self, vectors: int, line: Reg, goal: Reg, columns: Reg) -> None:
-        """Call the tiles for all rows of one panel."""
-        fn, cut = self.fn, self.cut
+    def _rows(
+        self, lanes: tuple[int, ...], masked: bool, line: Reg, goal: Reg, columns: Reg
+    ) -> None:
+        """Call the tiles for all rows of some columns of one panel."""
+        fn, cut, ints = self.fn, self.cut, self.ints
+        m = known(self.m)
 
-        def call(rows: int, v: int, skip: int, first: Reg, count: Reg) -> None:
-            lanes = i64(skip * cut.width)
-            x = fn.gep(self.x, self.ints.mul(first, self.sxi), cut.elem)
-            c = fn.gep(goal, self.ints.mul(first, self.sci), cut.elem)
+        def call(
+            rows: int, first: Reg, count: Reg, lanes: tuple[int, ...] = lanes, skip: int = 0
+        ) -> None:
+            done = i64(skip)
+            x = fn.gep(self.x, ints.mul(first, self.sxi), cut.elem)
+            c = fn.gep(goal, ints.mul(first, self.sci), cut.elem)
             args = [
-                x, self.sxi, self.sxk, fn.gep(line, lanes, cut.elem), self.syk,
-                fn.gep(c, lanes, cut.elem), self.sci,
-                count, self.ints.sub(columns, lanes), self.k, self.goon,
+                x, self.sxi, self.sxk, fn.gep(line, done, cut.elem), self.syk,
+                fn.gep(c, done, cut.elem), self.sci,
+                count, ints.sub(columns, done), self.k, self.goon,
             ]  # fmt: skip
-            fn.call(self.kernels.tile(rows, v), VOID, args)
+            fn.call(self.kernels.tile(rows, lanes, masked), VOID, args)
 
-        def tall() -> None:
-            call(cut.tall, vectors, 0, i64(0), self.tall)
+        if m is not None:
+            if m <= _MOST_ROWS and m * len(lanes) <= cut.accumulators:
+                call(m, i64(0), i64(m))
+                return
+            tail = m % cut.tall
+            few = tail if tail <= cut.short else 0
+            call(cut.tall, i64(0), i64(m - few))
+            if few:
+                call(few, i64(m - few), i64(few))
+            return
+        if cut.tall == cut.short:
+            call(cut.tall, i64(0), self.m)
+            return
+        # Rows of the tall tile; what is left, if anything, fits the short one.
+        tail = ints.mask(self.m, cut.tall - 1)
+        high = ints.above(tail, cut.short)
+        tall = ints.select(high, self.m, ints.sub(self.m, tail))
+        few_rows = ints.sub(self.m, tall)
 
-        def few() -> None:
+        def short() -> None:
             # At most two vectors at a time: a third short tile would hardly be used.
-            for skip in range(0, vectors, 2):
-                call(cut.short, min(2, vectors - skip), skip, self.tall, self.few)
+            for v in range(0, len(lanes), 2):
+                call(cut.short, tall, few_rows, lanes[v : v + 2], sum(lanes[:v]))
 
-        when(fn, self.ints.above(self.tall, 0), tall)
-        when(fn, self.ints.above(self.few, 0), few)
+        when(fn, ints.above(tall, 0), lambda: call(cut.tall, i64(0), tall))
+        when(fn, ints.above(few_rows, 0), short)

@@ -5,22 +5,28 @@ alike. Rows beyond the last are the last one again: the copies compute and store
 bits, which costs less than a branch a row.
 """
 
-from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, vec
+from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, vec, width_of
 from .blocking import Blocking
 from .flow import for_range, i64, lanes_below
 
 
 def emit_tile(
-    module: Module, name: str, cut: Blocking, rows: int, vectors: int
+    module: Module,
+    name: str,
+    cut: Blocking,
+    rows: int,
+    lanes: tuple[int, ...],
+    masked: bool,
 ) -> str:
     """Emit a tile function and return its name.
 
         void name(ptr x, i64 sxi, i64 sxk, ptr y, i64 syk, ptr c, i64 sci,
                   i64 m, i64 n, i64 k, i64 goon)
 
-    It computes all `m` rows of at most `vectors` vectors of columns; the columns of `y` and
-    `c` are contiguous. With masks `n` may be less than a whole tile, by less than one
-    vector. `goon` not 0 continues the chains that `c` holds, 0 starts them.
+    It computes all `m` rows, `rows` at a time, of sum(lanes) columns: a vector of so many
+    lanes each, the widest first. The columns of `y` and `c` are contiguous. If `masked`,
+    `n` may be less than a whole tile, by less than the last vector. `goon` not 0 continues
+    the chains that `c` holds, 0 starts them.
     """
     ints = (I64, "")
     fn = module.function(
@@ -30,13 +36,12 @@ def emit_tile(
         attrs="noinline",
     )
     x, sxi, sxk, y, syk, c, sci, m, n, k, goon = fn.args
-    unit, width = i64(cut.size), cut.width
+    unit, vectors = i64(cut.size), len(lanes)
     sxi, sxk, syk, sci = (fn.mul(s, unit) for s in (sxi, sxk, syk, sci))
-    ty = vec(cut.elem, width)
     mask = None
-    if cut.masks:
-        mask = lanes_below(fn, fn.sub(n, i64((vectors - 1) * width)), width)
-    lines = _Lines(fn, cut, ty, vectors, mask)
+    if masked:
+        mask = lanes_below(fn, fn.sub(n, i64(sum(lanes[:-1]))), lanes[-1])
+    lines = _Lines(fn, cut.elem, lanes, mask)
     fresh = fn.icmp("eq", goon, i64(0))
     last = fn.sub(m, i64(1))
 
@@ -51,18 +56,18 @@ def emit_tile(
         held = [value for row in c_rows for value in lines.load(row)]
         fn.br(begin)
         fn.start(begin)
-        zero = const(ty, 0.0)
-        acc = [fn.merge(ty, [(zero, start), (h, load)]) for h in held]
+        acc = [fn.merge(h.ty, [(const(h.ty, 0.0), start), (h, load)]) for h in held]
 
         def step(_: Reg, state: list[Reg]) -> list[Reg]:
             at, line, *sums = state
             ys = lines.load(line)
             for r, x_row in enumerate(x_rows):
                 value = fn.load(fn.gep(x_row, at), cut.elem)
-                value = fn.splat(value, width)
-                for v in range(vectors):
+                wide = fn.splat(value, lanes[0])
+                for v, count in enumerate(lanes):
                     slot = r * vectors + v
-                    sums[slot] = fn.fma(value, ys[v], sums[slot])
+                    factor = _low_lanes(fn, wide, count)
+                    sums[slot] = fn.fma(factor, ys[v], sums[slot])
             return [fn.add(at, sxk), fn.gep(line, syk), *sums]
 
         _, _, *sums = for_range(fn, k, i64(1), step, [i64(0), y, *acc])
@@ -75,35 +80,41 @@ def emit_tile(
     return name
 
 
+def _low_lanes(fn: Function, value: Reg, count: int) -> Reg:
+    if width_of(value.ty) == count:
+        return value
+    if count == 1:
+        return fn.extract(value, 0)
+    return fn.shuffle(value, value, range(count))
+
+
 class _Lines:
-    """Loads and stores of one tile-wide line; the last vector under the mask."""
+    """Loads and stores of one tile-wide line; the last vector may be under a mask."""
 
     def __init__(
-        self, fn: Function, cut: Blocking, ty: str, vectors: int, mask: Reg | None
+        self, fn: Function, elem: str, lanes: tuple[int, ...], mask: Reg | None
     ) -> None:
-        self.fn, self.ty, self.vectors, self.mask = fn, ty, vectors, mask
-        self.elem = cut.elem
+        self.fn, self.elem, self.mask = fn, elem, mask
+        self.types = [vec(elem, count) for count in lanes]
+        self.starts = [sum(lanes[:v]) for v in range(len(lanes))]
 
-    def _address(self, line: Reg, v: int) -> Reg:
-        return self.fn.gep(line, i64(v), self.ty) if v else line
+    def _parts(self, line: Reg) -> list[tuple[Reg, str, Reg | None]]:
+        masks = [None] * (len(self.types) - 1) + [self.mask]
+        return [
+            (self.fn.gep(line, i64(start), self.elem) if start else line, ty, mask)
+            for start, ty, mask in zip(self.starts, self.types, masks, strict=True)
+        ]
 
     def load(self, line: Reg) -> list[Reg]:
-        fn, last = self.fn, self.vectors - 1
-        out = []
-        for v in range(self.vectors):
-            at = self._address(line, v)
-            if v == last and self.mask:
-                zero = const(self.ty, 0.0)
-                out.append(fn.masked_load(at, self.mask, self.ty, zero))
-            else:
-                out.append(fn.load(at, self.ty))
-        return out
+        fn = self.fn
+        return [
+            fn.masked_load(at, mask, ty, const(ty, 0.0)) if mask else fn.load(at, ty)
+            for at, ty, mask in self._parts(line)
+        ]
 
     def store(self, line: Reg, values: list[Reg]) -> None:
-        fn, last = self.fn, self.vectors - 1
-        for v, value in enumerate(values):
-            at = self._address(line, v)
-            if v == last and self.mask:
-                fn.masked_store(value, at, self.mask)
+        for value, (at, _, mask) in zip(values, self._parts(line), strict=True):
+            if mask:
+                self.fn.masked_store(value, at, mask)
             else:
-                fn.store(value, at)
+                self.fn.store(value, at)
