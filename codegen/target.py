@@ -87,6 +87,9 @@ def _layout(triple: str, cpu: str, features: str) -> str:
 @cache
 def _machine_for(triple: str, cpu: str, features: str, effort: int = 2) -> Any:
     # Any: llvmlite has no type information.
+    _initialize_native()
+    if triple != llvm.get_process_triple():
+        _initialize()
     # Position-independent and code model small: no global offset table, and the
     # object can be linked or mapped anywhere.
     return llvm.Target.from_triple(triple).create_target_machine(

@@ -1,0 +1,303 @@
+"""Write a program's entry: check its guards, find its buffers, run its kernels in order.
+
+Up to 256 launches are straight-line calls; beyond that they are a table that one native
+loop runs, because straight-line code for 100,000 calls takes longer to compile than to
+run for a day. The layout of the arguments is docs/abi.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ir.constant import ArrayConstant
+from ..ir.graph import Graph
+from ..ir.types import BOOL
+from . import llvm
+from .body import storage_type
+from .llvm import I32, I64, PTR, Function, Module, Reg, const
+from .memory import Arena, Buffer
+from .sizes import emit_size
+from .whole import OK, fail_function
+
+STRAIGHT = 256  # launches written as calls
+SIZE_MISMATCH = 4
+CANCELLED = 3
+CANCEL_OFFSET = 48
+
+
+class Launch(NamedTuple):
+    """A call of kernel `kernel` (a number) on buffers."""
+
+    kernel: int
+    buffers: tuple[Buffer, ...]
+    writes: tuple[int, ...]  # the slots it writes
+
+
+def constant_text(name: str, held: ArrayConstant) -> str:
+    """Return the definition of an array as read-only data."""
+    array = held.array
+    from_bool = array.dtype == np.bool_
+    if array.dtype.kind == "f":
+        elem = storage_type_of(array)
+        values = [llvm.const(elem, float(v)).ref for v in array.ravel()]
+    else:
+        elem = storage_type_of(array)
+        flat = array.astype(np.uint8).ravel() if from_bool else array.ravel()
+        values = [llvm.const(elem, int(v)).ref for v in flat]
+    body = ", ".join(f"{elem} {v}" for v in values)
+    if not values:
+        return f"@{name} = internal unnamed_addr constant [0 x {elem}] [], align 64"
+    return (
+        f"@{name} = internal unnamed_addr constant [{len(values)} x {elem}] "
+        f"[{body}], align 64"
+    )
+
+
+def storage_type_of(array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> str:
+    """Return the LLVM element type an array is stored in."""
+    if array.dtype == np.bool_:
+        return storage_type(BOOL, 1)
+    kind, bits = array.dtype.kind, array.dtype.itemsize * 8
+    if kind == "f":
+        return llvm.F64 if bits == 64 else llvm.F32
+    return f"i{bits}"
+
+
+class Driver:
+    """The entry function of one program, being written."""
+
+    def __init__(
+        self,
+        module: Module,
+        graph: Graph,
+        symbol: str,
+        launches: Sequence[Launch],
+        kernels: Sequence[str],
+        arena: Arena,
+        constants: Sequence[str],
+    ) -> None:
+        self.module = module
+        self.graph = graph
+        self.symbol = symbol
+        self.launches = launches
+        self.kernels = kernels
+        self.arena = arena
+        self.constants = constants
+
+    def _start(self) -> Function:
+        fn = self.module.function(
+            f"pb_{self.symbol}", I32, [(PTR, "")] * 5, linkage="dso_local"
+        )
+        _, self.inputs, sizes, self.outputs, self.workspace = fn.args
+        self.ctx = fn.args[0]
+        self.size_pointer = sizes
+        self.env: Mapping[str, Reg] = {
+            n: fn.load(fn.gep(sizes, const(I64, k), I64), I64)
+            for k, n in enumerate(self.graph.sizes)
+        }
+        self.fn = fn
+        return fn
+
+    def emit(self) -> None:
+        """Write the entry and the workspace function."""
+        fn = self._start()
+        self._guards()
+        self._bases()
+        if len(self.launches) <= STRAIGHT:
+            self._straight()
+        else:
+            self._table()
+        fn.ret(OK)
+        self._workspace_function()
+
+    def _guards(self) -> None:
+        fn = self.fn
+        for k, guard in enumerate(self.graph.guards):
+            left = emit_size(fn, guard.left, self.env)
+            right = emit_size(fn, guard.right, self.env)
+            bad, good = fn.new_label("mismatch"), fn.new_label("agree")
+            fn.cond_br(fn.icmp("ne", left, right), bad, good, False)
+            fn.start(bad)
+            args = [
+                self.ctx, const(I32, SIZE_MISMATCH), const(I32, k), left,
+                const(I64, 0), right,
+            ]  # fmt: skip
+            fn.ret(fn.call(fail_function(self.module), I32, args))
+            fn.start(good)
+
+    def _bases(self) -> None:
+        """Find where each bucket of the workspace begins."""
+        fn = self.fn
+        self.piece: list[Reg] = []
+        self.base: list[Reg] = []
+        offset: int | Reg = 0
+        for piece, count in zip(self.arena.piece, self.arena.count, strict=True):
+            size = emit_size(fn, piece, self.env)
+            self.piece.append(size)
+            at = const(I64, offset) if isinstance(offset, int) else offset
+            self.base.append(fn.gep(self.workspace, at))
+            if isinstance(offset, int) and isinstance(piece, int):
+                offset += piece * count
+            else:
+                offset = fn.add(at, fn.mul(size, const(I64, count)))
+        at = const(I64, offset) if isinstance(offset, int) else offset
+        self.scratch = fn.gep(self.workspace, at)
+
+    def _pointer(self, buffer: Buffer) -> Reg:
+        fn = self.fn
+        if buffer.kind == "input":
+            return fn.load(fn.gep(self.inputs, const(I64, buffer.number), PTR), PTR)
+        if buffer.kind == "output":
+            return fn.load(fn.gep(self.outputs, const(I64, buffer.number), PTR), PTR)
+        if buffer.kind == "constant":
+            return Reg(f"@{self.constants[buffer.number]}", PTR)
+        if buffer.kind == "scratch":
+            return self.scratch
+        base = self.base[buffer.bucket]
+        if buffer.number == 0:
+            return base
+        offset = fn.mul(self.piece[buffer.bucket], const(I64, buffer.number))
+        return fn.gep(base, offset)
+
+    def _straight(self) -> None:
+        fn = self.fn
+        widest = max((len(x.buffers) for x in self.launches), default=0)
+        frame = fn.alloca(PTR, max(widest, 1), 8)
+        known: dict[Buffer, Reg] = {}
+        for launch in self.launches:
+            for k, buffer in enumerate(launch.buffers):
+                reg = known.get(buffer)
+                if reg is None:
+                    reg = known[buffer] = self._pointer(buffer)
+                fn.store(reg, fn.gep(frame, const(I64, k), PTR))
+            args = (self.ctx, frame, self.size_pointer)
+            code = fn.call(self.kernels[launch.kernel], I32, args)
+            self._leave_on_failure(code)
+
+    def _leave_on_failure(self, code: Reg) -> None:
+        fn = self.fn
+        bad, good = fn.new_label("failed"), fn.new_label("next")
+        fn.cond_br(fn.icmp("ne", code, OK), bad, good, False)
+        fn.start(bad)
+        fn.ret(code)
+        fn.start(good)
+
+    # -- many launches -------------------------------------------------------------------
+
+    def _table(self) -> None:
+        """Run the launches from a table of (kernel, slots, (base, number) a slot)."""
+        fn = self.fn
+        bases: dict[tuple[str, int], int] = {}
+        words: list[int] = []
+        for launch in self.launches:
+            words += (launch.kernel, len(launch.buffers))
+            for buffer in launch.buffers:
+                key = (
+                    ("work", buffer.bucket)
+                    if buffer.kind == "work"
+                    else (buffer.kind, buffer.number)
+                )
+                words.append(bases.setdefault(key, len(bases)))
+                words.append(buffer.number if buffer.kind == "work" else 0)
+        name = f"pb_{self.symbol}_launches"
+        body = ", ".join([f"i32 {w}" for w in words])
+        self.module.globals.append(
+            f"@{name} = internal unnamed_addr constant [{len(words)} x i32] [{body}], "
+            "align 64"
+        )
+        base_memory = fn.alloca(PTR, len(bases), 64)
+        piece_memory = fn.alloca(I64, len(bases), 64)
+        for (kind, number), k in bases.items():
+            piece = const(I64, 0)
+            if kind == "work":
+                pointer, piece = self.base[number], self.piece[number]
+            else:
+                pointer = self._pointer(Buffer(kind, self.graph.inputs[0].type, number))
+            fn.store(pointer, fn.gep(base_memory, const(I64, k), PTR))
+            fn.store(piece, fn.gep(piece_memory, const(I64, k), I64))
+        widest = max(len(x.buffers) for x in self.launches)
+        frame = fn.alloca(PTR, widest, 64)
+        self._run_table(Reg(f"@{name}", PTR), len(words), base_memory, piece_memory, frame)
+
+    def _run_table(
+        self, table: Reg, length: int, bases: Reg, pieces: Reg, frame: Reg
+    ) -> None:
+        fn = self.fn
+        before = fn.block
+        loop, slot, call = fn.new_label("launch"), fn.new_label("slot"), fn.new_label("call")
+        fn.br(loop)
+        fn.start(loop)
+        at = fn.phi(I64, const(I64, 0), before)
+        self._poll_cancel()
+        kernel = fn.load(fn.gep(table, at, I32), I32)
+        count = fn.load(fn.gep(table, fn.add(at, const(I64, 1)), I32), I32)
+        slots = fn.convert("zext", count, I64)
+        first = fn.add(at, const(I64, 2))
+        head = fn.block
+        fn.br(slot)
+        fn.start(slot)
+        k = fn.phi(I64, const(I64, 0), head)
+        entry = fn.gep(table, fn.add(first, fn.mul(k, const(I64, 2))), I32)
+        base = fn.convert("zext", fn.load(entry, I32), I64)
+        number = fn.load(fn.gep(entry, const(I64, 1), I32), I32)
+        pointer = fn.load(fn.gep(bases, base, PTR), PTR)
+        piece = fn.load(fn.gep(pieces, base, I64), I64)
+        offset = fn.mul(piece, fn.convert("zext", number, I64))
+        fn.store(fn.gep(pointer, offset), fn.gep(frame, k, PTR))
+        following = fn.add(k, const(I64, 1))
+        fn.phi_edge(k, following, fn.block)
+        fn.cond_br(fn.icmp("slt", following, slots), slot, call)
+        fn.start(call)
+        code = self._dispatch(kernel, frame)
+        self._leave_on_failure(code)
+        step = fn.add(fn.mul(slots, const(I64, 2)), const(I64, 2))
+        beyond = fn.add(at, step)
+        fn.phi_edge(at, beyond, fn.block)
+        done = fn.new_label("finished")
+        fn.cond_br(fn.icmp("slt", beyond, const(I64, length)), loop, done)
+        fn.start(done)
+
+    def _dispatch(self, kernel: Reg, frame: Reg) -> Reg:
+        fn = self.fn
+        labels = [fn.new_label("kernel") for _ in self.kernels]
+        after = fn.new_label("ran")
+        cases = " ".join(f"i32 {k}, label %{n}" for k, n in enumerate(labels))
+        fn.raw(f"switch i32 {kernel.ref}, label %{labels[0]} [ {cases} ]")
+        edges: list[tuple[Reg, str]] = []
+        for name, label in zip(self.kernels, labels, strict=True):
+            fn.start(label)
+            code = fn.call(name, I32, (self.ctx, frame, self.size_pointer))
+            edges.append((code, fn.block))
+            fn.br(after)
+        fn.start(after)
+        return fn.merge(I32, edges)
+
+    def _poll_cancel(self) -> None:
+        """Leave with CANCELLED when the caller's flag is up."""
+        fn = self.fn
+        null = Reg("null", PTR)
+        look, read, stop, go = (
+            fn.new_label(x) for x in ("look", "read", "stop", "proceed")
+        )
+        fn.cond_br(fn.icmp("eq", self.ctx, null), go, look)
+        fn.start(look)
+        flag = fn.load(fn.gep(self.ctx, const(I64, CANCEL_OFFSET)), PTR)
+        fn.cond_br(fn.icmp("eq", flag, null), go, read)
+        fn.start(read)
+        raised = fn.emit(I32, f"load volatile i32, ptr {flag.ref}, align 4")
+        fn.cond_br(fn.icmp("ne", raised, OK), stop, go, False)
+        fn.start(stop)
+        fn.ret(const(I32, CANCELLED))
+        fn.start(go)
+
+    def _workspace_function(self) -> None:
+        fn = self.module.function(
+            f"pb_{self.symbol}_workspace", I64, [(PTR, ""), (I32, "")],
+            linkage="dso_local",
+        )  # fmt: skip
+        env = {
+            n: fn.load(fn.gep(fn.args[0], const(I64, k), I64), I64)
+            for k, n in enumerate(self.graph.sizes)
+        }
+        fn.ret(emit_size(fn, self.arena.nbytes(), env))

@@ -1,0 +1,239 @@
+"""Lower graphs to one LLVM module: schedule, plan, emit.
+
+A module may hold several programs; kernels with equal plans are emitted once for all of
+them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..ir.constant import ArrayConstant
+from ..ir.forms import Contract, Scatter
+from ..ir.graph import Graph, Node, Value
+from ..ir.sizes import SizeExpr
+from .cut import LoopLaunch, cut
+from .driver import Driver, Launch, constant_text
+from .llvm import Module
+from .loops import emit_kernel
+from .memory import Arena, Buffer, plan_arena
+from .plan import Bound, KernelPlan, Planner
+from .schedule import Schedule, Whole, build_schedule, strip_views
+from .target import Target
+from .whole import (
+    ContractPlan,
+    WholePlan,
+    emit_whole,
+    plan_check,
+    plan_contract,
+    plan_scatter,
+    scratch_bytes,
+)
+
+AnyPlan = KernelPlan | WholePlan
+
+
+@dataclass(slots=True)
+class Lowered:
+    """One program of a module: what a caller needs to know of it."""
+
+    graph: Graph
+    symbol: str
+    workspace: int | SizeExpr
+    launches: list[Launch]
+    plans: list[AnyPlan]  # by kernel number
+    arena: Arena
+    checks: list[Node]  # by number: what a status code's `node` means
+
+    @property
+    def kernels(self) -> int:
+        """How many distinct kernels the program has."""
+        return len({x.kernel for x in self.launches})
+
+
+@dataclass(slots=True)
+class ModuleBuilder:
+    """A module being lowered into."""
+
+    target: Target
+    fuse: bool = True
+    embed: bool = False  # captured arrays become data of the object
+    module: Module = field(init=False)
+    _numbers: dict[AnyPlan, int] = field(default_factory=dict)
+    _plans: list[AnyPlan] = field(default_factory=list)
+    _names: list[str] = field(default_factory=list)
+    _sizes: list[tuple[str, ...]] = field(default_factory=list)
+    _constants: dict[ArrayConstant, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.module = self.target.module()
+
+    def add(self, graph: Graph, symbol: str) -> Lowered:
+        """Lower one program as `pb_SYMBOL` and `pb_SYMBOL_workspace`."""
+        schedule = build_schedule(graph, self.fuse)
+        if self.embed:
+            _embed_captures(graph, schedule)
+        ordered = _ordered(schedule)
+        checks: list[Node] = []
+        made: list[tuple[AnyPlan, tuple[Buffer, ...], tuple[int, ...]]] = []
+        scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
+        for item in ordered:
+            if isinstance(item, LoopLaunch):
+                bound = plan_loop(item, schedule)
+                writes = tuple(o.slot for o in bound.plan.outputs)
+                made.append((bound.plan, bound.buffers, writes))
+                continue
+            plan, buffers, writes = _plan_whole(item, schedule, checks)
+            if isinstance(plan, ContractPlan):
+                assert scratch is not None
+                buffers = (*buffers, scratch)
+            made.append((plan, buffers, writes))
+        arena = plan_arena(
+            [[b[k] for k in w] for _, b, w in made],
+            [[x for k, x in enumerate(b) if k not in w] for _, b, w in made],
+        )
+        arena.scratch = max((scratch_bytes(p, self.target) for p, _, _ in made
+                             if not isinstance(p, KernelPlan)), default=0)  # fmt: skip
+        names = tuple(graph.sizes)
+        launches = [
+            Launch(self._number(plan, names, symbol), buffers, writes)
+            for plan, buffers, writes in made
+        ]
+        self._drive(graph, symbol, launches, arena, schedule)
+        return Lowered(
+            graph, symbol, arena.nbytes(), launches, self._plans, arena, checks
+        )
+
+    def text(self) -> str:
+        """Return the module as LLVM IR."""
+        return self.module.text()
+
+    def _number(self, plan: AnyPlan, names: tuple[str, ...], symbol: str) -> int:
+        found = self._numbers.get(plan)
+        if found is not None and self._sizes[found] == names:
+            return found
+        number = self._numbers[plan] = len(self._plans)
+        name = f"pb_k{number}_{symbol}"
+        self._plans.append(plan)
+        self._names.append(name)
+        self._sizes.append(names)
+        if isinstance(plan, KernelPlan):
+            emit_kernel(self.module, self.target, name, plan, names)
+        else:
+            emit_whole(self.module, self.target, name, plan, names)
+        return number
+
+    def _drive(
+        self,
+        graph: Graph,
+        symbol: str,
+        launches: list[Launch],
+        arena: Arena,
+        schedule: Schedule,
+    ) -> None:
+        constants = []
+        for held in schedule.constants:
+            name = self._constants.get(held)
+            if name is None:
+                name = self._constants[held] = f"pb_c{len(self._constants)}_{symbol}"
+                self.module.globals.append(constant_text(name, held))
+            constants.append(name)
+        used: dict[int, int] = {}
+        local = [
+            x._replace(kernel=used.setdefault(x.kernel, len(used))) for x in launches
+        ]
+        names = [self._names[k] for k in used]
+        Driver(self.module, graph, symbol, local, names, arena, constants).emit()
+
+
+def _embed_captures(graph: Graph, schedule: Schedule) -> None:
+    first = len(graph.inputs) - len(graph.captures)
+    for value, array in zip(graph.inputs[first:], graph.captures, strict=True):
+        held = ArrayConstant(array)
+        schedule.buffers[value] = Buffer(
+            "constant", value.type, len(schedule.constants), constant=held
+        )
+        schedule.constants.append(held)
+
+
+def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
+    loops = [x for group in schedule.groups for x in cut(group, schedule)]
+    everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
+    return sorted(everything, key=lambda x: x.key)
+
+
+def plan_loop(launch: LoopLaunch, schedule: Schedule) -> Bound:
+    """Return the plan of a loop launch and the buffers of its slots."""
+    buffers, home, alias, key = (
+        schedule.buffers, schedule.home, schedule.alias, launch.key,
+    )  # fmt: skip
+
+    def leaf(value: Value) -> Buffer | None:
+        while True:
+            found = buffers.get(value)
+            if found is not None:
+                made = home.get(value)
+                return found if made is None or made < key else None
+            base = alias.get(value)
+            if base is None:
+                return None
+            value = base
+
+    planner = Planner(launch.space, launch.reduced, leaf)
+    planner.compute_here(launch.stores)
+    for node in launch.reduces:
+        result = node.results[0]
+        form = node.primitive.form
+        planner.reduce(
+            node.operands[0], result, form.monoid, buffers[result]  # type: ignore[union-attr]
+        )
+    for value in launch.stores:
+        planner.store(value, buffers[value])
+    for value, buffer in launch.copies:
+        planner.store(value, buffer)
+    return planner.finish()
+
+
+def _plan_whole(
+    item: Whole, schedule: Schedule, checks: list[Node]
+) -> tuple[WholePlan, tuple[Buffer, ...], tuple[int, ...]]:
+    node = item.node
+    form = node.primitive.form
+
+    def memory(value: Value) -> Buffer:
+        while value not in schedule.buffers:
+            value = schedule.alias[value]
+        return schedule.buffers[value]
+
+    if item.kind == "check":
+        number = len(checks)
+        checks.append(node)
+        scatter = isinstance(form, Scatter)
+        source = node.results[0] if scatter else node.operands[0]
+        return (
+            plan_check(node, source.type.shape, number),
+            (memory(node.operands[1]),),
+            (),
+        )
+    result = schedule.buffers[node.results[0]]
+    if isinstance(form, Contract):
+
+        def held(value: Value) -> bool:
+            return value in schedule.buffers or value in schedule.alias
+
+        lhs, rhs = (strip_views(x, held) for x in node.operands)
+        buffers = (memory(lhs[0]), memory(rhs[0]), result)
+        return plan_contract(node, lhs, rhs), buffers, (2,)
+    operand, integers = node.operands
+    return plan_scatter(node), (memory(operand), memory(integers), result), (2,)
+
+
+def lower(
+    graphs: Sequence[tuple[Graph, str]],
+    target: Target,
+    fuse: bool = True,
+    embed: bool = False,
+) -> tuple[str, list[Lowered]]:
+    """Return the LLVM IR of a module with these (graph, symbol) programs."""
+    builder = ModuleBuilder(target, fuse, embed)
+    lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
+    return builder.text(), lowered

@@ -1,0 +1,441 @@
+"""Decide what becomes a kernel, what lives in memory, and in which order kernels run.
+
+Every value is inlined into its consumers unless it must or should be stored. A value's
+level is the earliest round of kernels that can compute it: reading memory that a kernel
+of level L wrote needs level L + 1. Results of one level and one space share one loop,
+forward and adjoint alike. Cost: O(nodes); nothing recurses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..ir.constant import ArrayConstant
+from ..ir.errors import GraphError
+from ..ir.forms import Contract, Gather, Literal, Map, Place, Reduce, Scatter, View
+from ..ir.graph import Graph, Node, Value
+from ..ir.sizes import SizeExpr, lower_bound, product
+from ..ir.types import Shape
+from .cost import node_cost
+from .index import INDEX_BUILDER, Index, Split, identity, linearize
+from .memory import Buffer
+
+RECOMPUTE = 24  # an inlined value dearer than this is stored if several places need it
+REPEAT = 8  # the same for a value several kernels of its own space need
+EXPAND = 2  # the same for a value a broadcast repeats
+UNBOUNDED = 1 << 30
+
+OrderKey = tuple[int, ...]  # level, kind, number within, chunk
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A loop kernel in the making: one space, one set of reduced axes."""
+
+    key: OrderKey
+    space: Shape
+    reduced: tuple[int, ...]
+    reduces: list[Node] = field(default_factory=list)
+    stores: list[Value] = field(default_factory=list)
+    copies: list[tuple[Value, Buffer]] = field(default_factory=list)
+    members: list[Value] = field(default_factory=list)  # inlined or stored, in order
+
+
+@dataclass(slots=True)
+class Whole:
+    """A launch that is not a loop kernel: a contraction, scatter or index check."""
+
+    key: OrderKey
+    node: Node
+    kind: str
+
+
+@dataclass(slots=True)
+class Schedule:
+    """The decisions: groups and whole launches, and the buffer of each stored value."""
+
+    graph: Graph
+    groups: list[Group]
+    wholes: list[Whole]
+    buffers: dict[Value, Buffer]
+    home: dict[Value, OrderKey]
+    inlined_cost: dict[Value, int]
+    constants: list[ArrayConstant]
+    alias: dict[Value, Value]
+
+
+def strip_views(value: Value, stop: Any) -> tuple[Value, tuple[Index, ...]]:
+    """Follow views to the value they read; returns it and its index.
+
+    `stop(value)` ends the walk, as does a view that divides an index.
+    """
+    index = identity(value.type.rank)
+    while True:
+        node = value.node
+        if node is None or not isinstance(node.primitive.form, View) or stop(value):
+            return value, index
+        (x,) = node.operands
+        inner = tuple(
+            node.primitive.form.index(
+                INDEX_BUILDER, index, x.type, value.type, **node.params
+            )
+        )
+        if any(isinstance(a, Split) for i in inner for a, _ in i.atoms):
+            return value, index
+        value, index = x, inner
+
+
+def is_alias(node: Node) -> bool:
+    """Return whether a view's result is its operand's memory, element for element."""
+    (x,) = node.operands
+    out = node.results[0]
+    form = node.primitive.form
+    assert isinstance(form, View)
+    inner = form.index(
+        INDEX_BUILDER, identity(out.type.rank), x.type, out.type, **node.params
+    )
+    return linearize(tuple(inner), x.type.shape) == linearize(
+        identity(out.type.rank), out.type.shape
+    ) and product(x.type.shape) == product(out.type.shape)
+
+
+def _has_split(node: Node) -> bool:
+    (x,) = node.operands
+    out = node.results[0]
+    form = node.primitive.form
+    assert isinstance(form, View)
+    inner = form.index(
+        INDEX_BUILDER, identity(out.type.rank), x.type, out.type, **node.params
+    )
+    return any(isinstance(a, Split) for i in inner for a, _ in i.atoms)
+
+
+def _grows(small: Shape, large: Shape) -> bool:
+    low = lower_bound(product(small) - product(large))
+    return low is None or low < 0
+
+
+class Scheduler:
+    """Builds the schedule of one graph. `fuse` False stores every single result."""
+
+    def __init__(self, graph: Graph, fuse: bool = True) -> None:
+        self.graph = graph
+        self.fuse = fuse
+        self.buffers: dict[Value, Buffer] = {}
+        self.constants: list[ArrayConstant] = []
+        self.alias: dict[Value, Value] = {}
+        self.forced: set[Value] = set()
+        self.in_space: dict[Value, int] = {}
+        self.elsewhere: dict[Value, int] = {}
+        self.expanded: set[Value] = set()
+        self.cost: dict[Value, int] = {}
+        self.register: dict[Value, int] = {}
+        self.memory: dict[Value, int] = {}
+        self.stored: set[Value] = set()
+        self.home: dict[Value, OrderKey] = {}
+        self.groups: dict[tuple[int, Shape, tuple[int, ...]], Group] = {}
+        self.wholes: list[Whole] = []
+        self._outputs: list[tuple[Value, Buffer]] = []
+
+    def run(self) -> Schedule:
+        """Return the schedule."""
+        self._inputs()
+        self._count_uses()
+        self._place_outputs()
+        self._levels()
+        self._copies()
+        self._homes()
+        groups = sorted(self.groups.values(), key=lambda g: g.key)
+        return Schedule(
+            self.graph,
+            [g for g in groups if g.reduces or g.stores or g.copies],
+            self.wholes,
+            self.buffers,
+            self.home,
+            self.cost,
+            self.constants,
+            self.alias,
+        )
+
+    # -- what must be in memory --------------------------------------------------------
+
+    def _inputs(self) -> None:
+        for k, value in enumerate(self.graph.inputs):
+            self.buffers[value] = Buffer("input", value.type, k)
+            self.register[value] = self.memory[value] = 0
+            self.cost[value] = 1
+
+    def _constant(self, value: Value, held: ArrayConstant) -> None:
+        for k, known in enumerate(self.constants):
+            if known == held:
+                number = k
+                break
+        else:
+            number = len(self.constants)
+            self.constants.append(held)
+        self.buffers[value] = Buffer("constant", value.type, number, constant=held)
+
+    def _is_leaf(self, value: Value) -> bool:
+        return value in self.buffers
+
+    def _force(self, value: Value) -> None:
+        """Demand that a value be in memory."""
+        if value not in self.buffers:
+            self.forced.add(value)
+
+    def _count_uses(self) -> None:
+        in_space, elsewhere = self.in_space, self.elsewhere
+        for node in self.graph.nodes:
+            form = node.primitive.form
+            if isinstance(form, Map | Reduce):
+                for x in node.operands:
+                    in_space[x] = in_space.get(x, 0) + 1
+                continue
+            if isinstance(form, Literal):
+                held = node.params["value"]
+                if isinstance(held, ArrayConstant):
+                    self._constant(node.results[0], held)
+                continue
+            if isinstance(form, View):
+                (x,) = node.operands
+                out = node.results[0]
+                elsewhere[x] = elsewhere.get(x, 0) + 1
+                if _grows(x.type.shape, out.type.shape):
+                    self.expanded.add(x)
+                if _has_split(node):
+                    self._force(x)
+                    if is_alias(node):
+                        self.alias[out] = x
+                continue
+            if isinstance(form, Contract):
+                for x in node.operands:
+                    self._force(strip_views(x, self._is_leaf)[0])
+                continue
+            if isinstance(form, Scatter):
+                for x in node.operands:
+                    self._force(x)
+                continue
+            for x in node.operands:
+                elsewhere[x] = elsewhere.get(x, 0) + 1
+            if isinstance(form, Gather):
+                self._force(node.operands[1])
+                if _grows(node.operands[0].type.shape, node.results[0].type.shape):
+                    self.expanded.add(node.operands[0])
+
+    def _place_outputs(self) -> None:
+        for k, value in enumerate(self.graph.outputs):
+            base = value
+            while (
+                base not in self.buffers
+                and base.node is not None
+                and isinstance(base.node.primitive.form, View)
+                and base.node.operands[0] not in self.buffers
+                and is_alias(base.node)
+            ):
+                base = base.node.operands[0]
+            buffer = Buffer("output", value.type, k)
+            literal = base.node is not None and isinstance(
+                base.node.primitive.form, Literal
+            )
+            if base in self.buffers or literal:
+                self._outputs.append((value, buffer))
+            else:
+                self.buffers[base] = buffer
+                self.forced.add(base)
+
+    # -- levels -------------------------------------------------------------------------
+
+    def _store_decision(self, value: Value, cost: int) -> bool:
+        if value in self.forced or not self.fuse:
+            return True
+        uses = self.elsewhere.get(value, 0)
+        if not uses:
+            return False
+        if value in self.expanded:
+            return cost > (12 if not value.type.shape else EXPAND)
+        return cost > RECOMPUTE and uses + self.in_space.get(value, 0) > 1
+
+    def _settle(self, value: Value, level: int, cost: int) -> None:
+        """Record a value computed in registers at `level`."""
+        self.register[value] = level
+        if self._store_decision(value, cost):
+            self.stored.add(value)
+            self.memory[value] = level + 1
+            self.cost[value] = 1
+        else:
+            self.memory[value] = level
+            self.cost[value] = min(cost, UNBOUNDED)
+
+    def _levels(self) -> None:
+        memory, cost = self.memory, self.cost
+        # unfused, a map waits until its operands are in memory
+        register = self.register if self.fuse else self.memory
+        for node in self.graph.nodes:
+            form = node.primitive.form
+            if isinstance(form, Map):
+                level, total = 0, node_cost(node)
+                for x in node.operands:
+                    level = max(level, register[x])
+                    total += cost[x]
+                for out in node.results:
+                    self._settle(out, level, total)
+            elif isinstance(form, Literal):
+                out = node.results[0]
+                self.register[out] = memory[out] = 0
+                cost[out] = 0
+            elif isinstance(form, Reduce):
+                (x,) = node.operands
+                level = register[x]
+                group = self._group(level, x.type.shape, node.params["axes"], 0)
+                group.reduces.append(node)
+                self._computed(node, group.key)
+            elif isinstance(form, Contract):
+                bases = [strip_views(x, self._in_memory)[0] for x in node.operands]
+                level = max(memory[x] for x in bases)
+                self._whole(node, "contract", level)
+            elif isinstance(form, Scatter):
+                level = max(memory[self._base(x)] for x in node.operands)
+                self._whole(node, "check", level)
+                self._whole(node, "scatter", level)
+            elif isinstance(form, View):
+                (x,) = node.operands
+                out = node.results[0]
+                if out in self.alias:
+                    self.register[out] = memory[out] = memory[x]
+                    cost[out] = 1
+                else:
+                    self._settle(out, memory[x], cost[x])
+            elif isinstance(form, Place | Gather):
+                level = max((memory[x] for x in node.operands), default=0)
+                total = node_cost(node) + sum(cost[x] for x in node.operands)
+                if isinstance(form, Gather):
+                    self._check(node, memory[self._base(node.operands[1])])
+                for out in node.results:
+                    self._settle(out, level, total)
+            else:
+                raise GraphError(f"no schedule for the form of {node.primitive.name}")
+
+    def _base(self, value: Value) -> Value:
+        return self.alias.get(value, value)
+
+    def _in_memory(self, value: Value) -> bool:
+        return value in self.buffers or value in self.stored or value in self.alias
+
+    def _computed(self, node: Node, key: OrderKey) -> None:
+        """Record results that a launch of order `key` leaves in memory."""
+        for out in node.results:
+            self.stored.add(out)
+            self.register[out] = self.memory[out] = key[0] + 1
+            self.cost[out] = 1
+            self.home[out] = key
+            if out not in self.buffers:
+                self.buffers[out] = Buffer("work", out.type)
+
+    def _whole(self, node: Node, kind: str, level: int) -> None:
+        key = (level, -1 if kind == "check" else 2, len(self.wholes))
+        self.wholes.append(Whole(key, node, kind))
+        if kind != "check":
+            self._computed(node, key)
+
+    def _check(self, node: Node, level: int) -> None:
+        self._whole(node, "check", level)
+
+    # -- kernels ------------------------------------------------------------------------
+
+    def _group(
+        self, level: int, space: Shape, reduced: tuple[int, ...], kind: int
+    ) -> Group:
+        key = (level, space, reduced)
+        found = self.groups.get(key)
+        if found is None:
+            order = (level, kind, len(self.groups))
+            found = self.groups[key] = Group(order, space, reduced)
+        return found
+
+    def _store_group(self, value: Value) -> Group:
+        """Return the group that stores a map's result if no consumer's does."""
+        level, space = self.register[value], value.type.shape
+        last = len(space) - 1
+        if self.fuse:
+            whole = self.groups.get((level, space, tuple(range(len(space)))))
+            if whole is not None and whole.reduces:
+                return whole
+            inner = self.groups.get((level, space, (last,)))
+            if inner is not None and inner.reduces:
+                return inner
+            return self._group(level, space, (), 1)
+        group = Group((level, 1, len(self.groups)), space, ())
+        self.groups[level, space, (-len(self.groups),)] = group
+        return group
+
+    def _copies(self) -> None:
+        for value, buffer in self._outputs:
+            level = self.memory[value]
+            space = value.type.shape
+            self._group(level, space, (), 1).copies.append((value, buffer))
+
+    def _homes(self) -> None:
+        """Choose the kernel of every stored map, and which kernels compute each value."""
+        by_key: dict[OrderKey, Group] = {g.key: g for g in self.groups.values()}
+        users: dict[Value, set[OrderKey]] = {}
+
+        def used(value: Value, keys: set[OrderKey]) -> None:
+            if value in self.register and value not in self.home:
+                known = users.get(value)
+                if known is None:
+                    users[value] = set(keys)
+                else:
+                    known |= keys
+
+        for group in list(self.groups.values()):
+            for node in group.reduces:
+                used(node.operands[0], {group.key})
+            for value, _ in group.copies:
+                used(value, {group.key})
+        for node in reversed(self.graph.nodes):
+            form = node.primitive.form
+            if not isinstance(form, Map | View | Place | Gather):
+                continue
+            for value in node.results:
+                if value in self.alias:
+                    continue
+                keys = users.pop(value, set())
+                if value not in self.stored and len(keys) > 1:
+                    if self.cost[value] > REPEAT and not isinstance(form, Literal):
+                        self.stored.add(value)
+                if value in self.stored:
+                    if value not in self.buffers:
+                        self.buffers[value] = Buffer("work", value.type)
+                    first = min(keys) if keys else None
+                    if first is None or first[0] > self.register[value] or (
+                        not self.fuse
+                    ):
+                        # somebody elsewhere may read it one level up
+                        group = self._store_group(value)
+                        by_key.setdefault(group.key, group)
+                        first = min(first, group.key) if first else group.key
+                    home = by_key[first]
+                    home.stores.append(value)
+                    self.home[value] = first
+                    keys = {first}
+                for key in keys:
+                    by_key[key].members.append(value)
+                if isinstance(form, Map):
+                    for x in node.operands:
+                        used(x, keys)
+        for group in by_key.values():
+            group.members.reverse()
+            group.stores.reverse()
+
+
+def build_schedule(graph: Graph, fuse: bool = True) -> Schedule:
+    """Return the schedule of a graph.
+
+    With `fuse` False every result is a kernel of its own: the same bits, more memory.
+    """
+    return Scheduler(graph, fuse).run()
+
+
+def sizes_text(shape: Sequence[int | SizeExpr]) -> str:
+    """Return a shape as it is printed: `[n,3]`."""
+    return "[" + ",".join(map(str, shape)) + "]"

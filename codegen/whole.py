@@ -1,0 +1,397 @@
+"""Kernels that are not loops over a fused body: contraction, scatter, index check.
+
+Each has a plan that is hashable, so equal ones are emitted once, and an emitter that
+writes `i32 name(ptr ctx, ptr buffers, ptr sizes)`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..ir.errors import GraphError
+from ..ir.graph import Node, Value
+from ..ir.sizes import product
+from ..ir.types import DType, Shape
+from . import llvm
+from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
+from .index import Index, Size, linearize, strides_of
+from .llvm import I64, PTR, Function, Module, Reg, const
+from .scalar import ScalarEmitter, Typed, register_type
+from .sizes import emit_size
+from .target import Target
+
+KERNEL_PARAMS = [(PTR, ""), (PTR, "noalias"), (PTR, "noalias")]
+OK = const(llvm.I32, 0)
+INDEX_OUT_OF_RANGE = 1
+
+
+class Loop(NamedTuple):
+    """A batch axis of a contraction: extent and strides of lhs, rhs and result."""
+
+    extent: Size
+    lhs: Size
+    rhs: Size
+    out: Size
+
+
+class ContractPlan(NamedTuple):
+    """out[batch, m, n] = sum over k of lhs[batch, m, k] * rhs[batch, k, n].
+
+    Slots: lhs, rhs, out, scratch. Strides and offsets count elements.
+    """
+
+    dtype: DType
+    batch: tuple[Loop, ...]
+    m: Loop
+    n: Loop
+    k: Loop
+    lhs_offset: Size
+    rhs_offset: Size
+
+
+class ScatterPlan(NamedTuple):
+    """zeros(shape)[prefix, integers, suffix] += operand. Slots: operand, integers, out."""
+
+    dtype: DType
+    prefix: Size
+    count: Size
+    suffix: Size
+    extent: Size
+
+
+class CheckPlan(NamedTuple):
+    """Every integer of a slot is in [-extent, extent). Slots: integers."""
+
+    count: Size
+    extent: Size
+    axis: int
+    number: int
+
+
+WholePlan = ContractPlan | ScatterPlan | CheckPlan
+
+
+# --- planning -------------------------------------------------------------------------
+
+
+def _merge(loops: list[Loop]) -> list[Loop]:
+    """Join neighbours that run through all three arrays as one axis."""
+    out: list[Loop] = []
+    for loop in loops:
+        if loop.extent == 1:
+            continue
+        if out:
+            before = out[-1]
+            if all(
+                s == t * loop.extent
+                for s, t in zip(before[1:], loop[1:], strict=True)
+            ):
+                out[-1] = loop._replace(extent=before.extent * loop.extent)
+                continue
+        out.append(loop)
+    return out
+
+
+UNIT = Loop(1, 0, 0, 1)
+
+
+def plan_contract(
+    node: Node,
+    lhs: tuple[Value, tuple[Index, ...]],
+    rhs: tuple[Value, tuple[Index, ...]],
+) -> ContractPlan:
+    """Return the plan of a contraction; operands come as base value and index."""
+    left, right, result = (node.params[s] for s in ("lhs", "rhs", "out"))
+    a = linearize(lhs[1], lhs[0].type.shape)
+    b = linearize(rhs[1], rhs[0].type.shape)
+    out = node.results[0].type
+    out_strides = dict(zip(result, strides_of(out.shape), strict=True))
+    extents: dict[str, Size] = dict(zip(left, node.operands[0].type.shape, strict=True))
+    extents.update(zip(right, node.operands[1].type.shape, strict=True))
+
+    def loop(label: str) -> Loop:
+        return Loop(
+            extents[label],
+            a.coefficient(left.index(label)) if label in left else 0,
+            b.coefficient(right.index(label)) if label in right else 0,
+            out_strides.get(label, 0),
+        )
+
+    both = [c for c in result if c in left and c in right]
+    rows = _merge([loop(c) for c in result if c in left and c not in right])
+    columns = _merge([loop(c) for c in result if c in right and c not in left])
+    summed = _merge([loop(c) for c in left if c not in result])
+    if len(summed) > 1:
+        raise GraphError(
+            f"contract {left},{right}->{result}: the summed labels are not one axis of "
+            "both operands in memory"
+        )
+    batch = _merge([loop(c) for c in both]) + rows[:-1] + columns[:-1]
+    return ContractPlan(
+        out.dtype,
+        tuple(batch),
+        rows[-1] if rows else UNIT,
+        columns[-1] if columns else UNIT,
+        summed[-1] if summed else UNIT,
+        a.constant,
+        b.constant,
+    )
+
+
+def plan_scatter(node: Node) -> ScatterPlan:
+    """Return the plan of a scatter-add."""
+    operand, integers = node.operands
+    axis, shape = node.params["axis"], node.results[0].type.shape
+    return ScatterPlan(
+        operand.type.dtype,
+        product(shape[:axis]),
+        product(integers.type.shape),
+        product(shape[axis + 1 :]),
+        shape[axis],
+    )
+
+
+def plan_check(node: Node, source: Shape, number: int) -> CheckPlan:
+    """Return the plan of the range check before a gather or scatter."""
+    axis = node.params["axis"]
+    return CheckPlan(product(node.operands[1].type.shape), source[axis], axis, number)
+
+
+# --- emission -------------------------------------------------------------------------
+
+
+class _Kernel:
+    """A function being written with counted loops."""
+
+    def __init__(self, module: Module, name: str, names: Sequence[str], slots: int):
+        fn = self.fn = module.function(name, llvm.I32, KERNEL_PARAMS)
+        self.ctx = fn.args[0]
+        self.slots = [
+            fn.load(fn.gep(fn.args[1], const(I64, k), PTR), PTR) for k in range(slots)
+        ]
+        self.env: Mapping[str, Reg] = {
+            n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
+            for k, n in enumerate(names)
+        }
+
+    def size(self, size: Size) -> Reg:
+        return emit_size(self.fn, size, self.env)
+
+    def loop(self, stop: Reg, inner: Callable[[Reg], None], by: int = 1) -> None:
+        """Run `inner` for 0, by, 2 by, ... below stop."""
+        fn = self.fn
+        loop, done = fn.new_label("loop"), fn.new_label("done")
+        before = fn.block
+        fn.cond_br(fn.icmp("slt", const(I64, 0), stop), loop, done)
+        fn.start(loop)
+        var = fn.phi(I64, const(I64, 0), before)
+        inner(var)
+        following = fn.add(var, const(I64, by))
+        fn.phi_edge(var, following, fn.block)
+        fn.cond_br(fn.icmp("slt", following, stop), loop, done)
+        fn.start(done)
+
+    def wrapped(self, index: Reg, extent: Reg) -> Reg:
+        fn = self.fn
+        negative = fn.icmp("slt", index, const(I64, 0))
+        return fn.select(negative, fn.add(index, extent), index)
+
+
+def scratch_bytes(plan: WholePlan, target: Target) -> int:
+    """Return the bytes of scratch a kernel may use."""
+    if isinstance(plan, ContractPlan) and plan.dtype.is_float:
+        return gemm_work_bytes(target, plan.dtype.name)
+    return 0
+
+
+def emit_whole(
+    module: Module, target: Target, name: str, plan: WholePlan, names: Sequence[str]
+) -> None:
+    """Write the function of a plan."""
+    if isinstance(plan, ContractPlan):
+        _emit_contract(module, target, name, plan, names)
+    elif isinstance(plan, ScatterPlan):
+        _emit_scatter(module, name, plan, names)
+    else:
+        _emit_check(module, name, plan, names)
+
+
+def _emit_contract(
+    module: Module, target: Target, name: str, plan: ContractPlan, names: Sequence[str]
+) -> None:
+    kernel = _Kernel(module, name, names, 4)
+    fn = kernel.fn
+    elem = register_type(plan.dtype, 1)
+    m, n, k = plan.m, plan.n, plan.k
+    sizes = (m.extent, n.extent, k.extent)
+    strides = (m.lhs, k.lhs, k.rhs, n.rhs, m.out, n.out)
+    # a size or stride of 1 by name would be 0: gemm wants positive strides of c
+    static = [v for v in (*sizes, *strides) if isinstance(v, int)]
+
+    def at(base: Reg, offsets: list[Reg]) -> Reg:
+        for offset in offsets:
+            base = fn.gep(base, offset, elem)
+        return base
+
+    def run(lhs: Reg, rhs: Reg, out: Reg) -> None:
+        if not plan.dtype.is_float:
+            _integer_gemm(kernel, plan, lhs, rhs, out)
+            return
+        if len(static) == 9:
+            fixed = (sizes[0], sizes[1], sizes[2])
+            gemm = emit_static_gemm(
+                module, target, plan.dtype.name, fixed, strides  # type: ignore[arg-type]
+            )
+            fn.call(gemm.name, llvm.VOID, (lhs, rhs, out, kernel.slots[3]))
+            return
+        gemm_name = emit_gemm(module, target, plan.dtype.name)
+        numbers = [kernel.size(v) for v in (*sizes, *strides)]
+        fn.call(gemm_name, llvm.VOID, (lhs, rhs, out, *numbers, kernel.slots[3]))
+
+    def nest(level: int, lhs: Reg, rhs: Reg, out: Reg) -> None:
+        if level == len(plan.batch):
+            run(lhs, rhs, out)
+            return
+        loop = plan.batch[level]
+        steps = [kernel.size(s) for s in loop[1:]]
+
+        def inner(var: Reg) -> None:
+            nest(
+                level + 1,
+                *(
+                    fn.gep(p, fn.mul(var, s), elem)
+                    for p, s in zip((lhs, rhs, out), steps, strict=True)
+                ),
+            )
+
+        kernel.loop(kernel.size(loop.extent), inner)
+
+    lhs = at(kernel.slots[0], [kernel.size(plan.lhs_offset)])
+    rhs = at(kernel.slots[1], [kernel.size(plan.rhs_offset)])
+    nest(0, lhs, rhs, kernel.slots[2])
+    fn.ret(OK)
+
+
+def _integer_gemm(
+    kernel: _Kernel, plan: ContractPlan, lhs: Reg, rhs: Reg, out: Reg
+) -> None:
+    """Multiply integer matrices, wrapping: three loops."""
+    fn, elem = kernel.fn, register_type(plan.dtype, 1)
+    s = ScalarEmitter(fn)
+
+    def offset(base: Reg, *pairs: tuple[Reg, Size]) -> Reg:
+        for var, stride in pairs:
+            base = fn.gep(base, fn.mul(var, kernel.size(stride)), elem)
+        return base
+
+    def row(i: Reg) -> None:
+        def column(j: Reg) -> None:
+            target = offset(out, (i, plan.m.out), (j, plan.n.out))
+            fn.store(const(elem, 0), target)
+
+            def term(q: Reg) -> None:
+                x = fn.load(offset(lhs, (i, plan.m.lhs), (q, plan.k.lhs)), elem)
+                y = fn.load(offset(rhs, (q, plan.k.rhs), (j, plan.n.rhs)), elem)
+                old = Typed(fn.load(target, elem), plan.dtype)
+                made = s.fma(Typed(x, plan.dtype), Typed(y, plan.dtype), old)
+                fn.store(made.reg, target)
+
+            kernel.loop(kernel.size(plan.k.extent), term)
+
+        kernel.loop(kernel.size(plan.n.extent), column)
+
+    kernel.loop(kernel.size(plan.m.extent), row)
+
+
+def _emit_scatter(
+    module: Module, name: str, plan: ScatterPlan, names: Sequence[str]
+) -> None:
+    kernel = _Kernel(module, name, names, 3)
+    fn = kernel.fn
+    elem = register_type(plan.dtype, 1)
+    operand, integers, out = kernel.slots
+    prefix, count = kernel.size(plan.prefix), kernel.size(plan.count)
+    suffix, extent = kernel.size(plan.suffix), kernel.size(plan.extent)
+    total = fn.mul(prefix, fn.mul(extent, suffix))
+    s = ScalarEmitter(fn)
+
+    def clear(i: Reg) -> None:
+        fn.store(const(elem, 0), fn.gep(out, i, elem))
+
+    kernel.loop(total, clear)
+
+    def outer(p: Reg) -> None:
+        def element(i: Reg) -> None:
+            index = kernel.wrapped(fn.load(fn.gep(integers, i, I64), I64), extent)
+            source = fn.gep(
+                operand, fn.mul(fn.add(fn.mul(p, count), i), suffix), elem
+            )
+            target = fn.gep(
+                out, fn.mul(fn.add(fn.mul(p, extent), index), suffix), elem
+            )
+
+            def inner(j: Reg) -> None:
+                at = fn.gep(target, j, elem)
+                old = Typed(fn.load(at, elem), plan.dtype)
+                new = Typed(fn.load(fn.gep(source, j, elem), elem), plan.dtype)
+                fn.store(s.add(old, new).reg, at)
+
+            kernel.loop(suffix, inner)
+
+        kernel.loop(count, element)
+
+    kernel.loop(prefix, outer)
+    fn.ret(OK)
+
+
+def _emit_check(
+    module: Module, name: str, plan: CheckPlan, names: Sequence[str]
+) -> None:
+    kernel = _Kernel(module, name, names, 1)
+    fn = kernel.fn
+    extent = kernel.size(plan.extent)
+
+    def element(i: Reg) -> None:
+        index = fn.load(fn.gep(kernel.slots[0], i, I64), I64)
+        at = kernel.wrapped(index, extent)
+        bad, good = fn.new_label("bad"), fn.new_label("good")
+        fn.cond_br(fn.icmp("uge", at, extent), bad, good, False)
+        fn.start(bad)
+        numbers = [
+            const(llvm.I32, INDEX_OUT_OF_RANGE), const(llvm.I32, plan.number),
+            index, const(I64, plan.axis), extent,
+        ]  # fmt: skip
+        fn.ret(fn.call(fail_function(module), llvm.I32, (kernel.ctx, *numbers)))
+        fn.start(good)
+
+    kernel.loop(kernel.size(plan.count), element)
+    fn.ret(OK)
+
+
+def fail_function(module: Module) -> str:
+    """Return the function that fills the status, if there is one, and returns the code.
+
+    i32 pb_fail(ptr ctx, i32 code, i32 node, i64 index, i64 axis, i64 extent)
+    """
+    name = "pb_fail"
+    if name in module.functions:
+        return name
+    params = [(PTR, ""), *[(llvm.I32, "")] * 2, *[(I64, "")] * 3]
+    fn = module.function(name, llvm.I32, params, attrs="noinline cold")
+    ctx, code, node, *rest = fn.args
+    null = Reg("null", PTR)
+    has, get, fill, done = (fn.new_label(x) for x in ("has", "get", "fill", "done"))
+    fn.cond_br(fn.icmp("eq", ctx, null), done, has)
+    fn.start(has)
+    fn.br(get)
+    fn.start(get)
+    status = fn.load(fn.gep(ctx, const(I64, 8)), PTR)
+    fn.cond_br(fn.icmp("eq", status, null), done, fill)
+    fn.start(fill)
+    fn.store(code, status)
+    fn.store(node, fn.gep(status, const(I64, 4)))
+    for k, number in enumerate(rest):
+        fn.store(number, fn.gep(status, const(I64, 8 + 8 * k)))
+    fn.br(done)
+    fn.start(done)
+    fn.ret(code)
+    return name
