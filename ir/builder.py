@@ -1,10 +1,10 @@
 """Append nodes to a program being built.
 
-A builder belongs to one program. Rules call it by op name: `b.mul(ct, b.cos(x))`. Python
-numbers among the operands become constants of the type of the first Value that is not
-bool, or of the first. Appending a float `add` whose operand was defined by a `mul` makes
-an `fma`: contraction happens here, once, so a result has the same bits however the
-program is later cut into kernels.
+A builder belongs to one program. Rules call it by op name: `b.mul(ct, b.cos(x))`.
+Python numbers among the operands become constants of the type of the first Value that
+is not bool, or of the first. Appending a float `add` whose operand was defined by a
+`mul` makes an `fma`: contraction happens here, once, so a result has the same bits
+however the program is later cut into kernels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -181,9 +181,7 @@ class Builder:
         out: Value = self.op("broadcast_to", x, shape=shape)
         return out
 
-    def guard(
-        self, left: "int | SizeExpr", right: "int | SizeExpr", why: str
-    ) -> None:
+    def guard(self, left: "int | SizeExpr", right: "int | SizeExpr", why: str) -> None:
         """Demand that two sizes be equal when the program is entered."""
         if left != right:
             self.guards.append(Guard(left, right, why, self.loc))

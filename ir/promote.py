@@ -96,7 +96,10 @@ def cast_to(b: Builder, x: Operand, dtype: DType) -> Value:
 
 
 def _probe(x: Operand) -> Any:
-    return x.type.dtype.numpy if isinstance(x, Value) else type(x)
+    if isinstance(x, Value):
+        return x.type.dtype.numpy
+    # a Python bool is not weak, unlike int and float
+    return np.dtype(bool) if type(x) is bool else type(x)
 
 
 def common_dtype(b: Builder, name: str, args: Sequence[Operand]) -> DType:
@@ -169,13 +172,14 @@ def accept_ufunc(name: str, ufunc: np.ufunc) -> Callable[..., Any]:
             raise op_error(
                 b, name, f"takes {ufunc.nin} operands, {len(args)} given", args
             )
-        first = args[0]
-        if isinstance(first, Value):
-            kind = first.type
-            if kind.dtype.is_float and all(
-                isinstance(x, Value) and x.type == kind for x in args
-            ):
-                return args, {}  # type: ignore[return-value]  # all Values, just seen
+        first = next((x for x in args if isinstance(x, Value)), None)
+        if first is not None and first.type.dtype.is_float:
+            # one float dtype, and Python scalars, which are weak: nothing to resolve
+            dtype = first.type.dtype
+            if all(not isinstance(x, Value) or x.type.dtype is dtype for x in args):
+                if all(isinstance(x, Value) and x.type == first.type for x in args):
+                    return args, {}  # type: ignore[return-value]  # all Values, just seen
+                return lift(b, name, [dtype] * len(args), args), {}
         dtypes = ufunc_dtypes(b, ufunc, name, args)
         return lift(b, name, dtypes, args), {}
 

@@ -36,7 +36,7 @@ def _floor_parts(s: Any, x: Any, y: Any) -> tuple[Any, Any]:
     reduced = s.lt(s.abs(r), s.abs(y))
     nan = s.lit(float("nan"), x)
     finite = s.lt(s.abs(x), s.lit(float("inf"), x))
-    # a quotient this large is its own floor; a divisor of 0 leaves the quotient as it is
+    # so large a quotient is its own floor; a divisor of 0 leaves it as it is
     whole = s.or_(finite, s.eq(y, s.lit(0.0, y)))
     q = s.select(reduced, q, s.select(whole, s.div(x, y), nan))
     r = s.select(reduced, r, nan)

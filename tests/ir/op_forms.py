@@ -135,7 +135,7 @@ def run_form(primitive: Primitive, arrays: Sequence[Array], **params: Any) -> Ar
     assert isinstance(form, Place)
     laid = np.zeros(shape, result.dtype.numpy)
     hits = np.zeros(shape, int)
-    regions = form.regions(types, result, **params)
+    regions: Any = form.regions(types, result, **params)
     for array, region in zip(arrays, regions, strict=True):
         at = tuple(
             first + by * i

@@ -1,8 +1,8 @@
 """Sample calls of every op; an evaluator and a checker that depend on records alone.
 
-The evaluator walks nodes and calls references; the adjoint is a plain reverse walk. Both
-are kept apart from the interpreter and the adjoint of the library on purpose: they are
-what those are checked against.
+The evaluator walks nodes and calls references; the adjoint is a plain reverse walk.
+Both are kept apart from the interpreter and the adjoint of the library on purpose: they
+are what those are checked against.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +49,11 @@ def types_of(
         TensorType(d, tuple(size if s is None else s for s in shape))
         for shape, d in zip(sample.shapes, dtypes_of(sample, dtype), strict=True)
     )
+
+
+def type_of(array: Any) -> TensorType:
+    """Type of an array or a NumPy scalar."""
+    return TensorType(dtype_of(array.dtype), array.shape)
 
 
 def domain_of(primitive: Primitive, operand: int) -> Domain:
@@ -186,10 +191,7 @@ def one_op(
 ) -> Program:
     """The program that applies one op to inputs of these types."""
     b = Builder(table)
-    inputs = [
-        b.input(TensorType(dtype_of(a.dtype), a.shape), f"x{k}")
-        for k, a in enumerate(arrays)
-    ]
+    inputs = [b.input(type_of(a), f"x{k}") for k, a in enumerate(arrays)]
     return Program(b, inputs, list(b.apply(primitive, tuple(inputs), params)))
 
 
@@ -215,6 +217,12 @@ def differentiate(program: Program) -> Program:
 # --- the checker ----------------------------------------------------------------------
 
 
+def normal_like(x: Value, rng: np.random.Generator) -> Array:
+    """Random numbers of the type of a value with constant sizes."""
+    shape: Any = x.type.shape
+    return np.asarray(rng.standard_normal(shape), x.type.dtype.numpy)
+
+
 def _inner(left: Sequence[Array], right: Sequence[Array]) -> tuple[float, float]:
     """Sum of products, and of their absolute values."""
     total = size = 0.0
@@ -233,15 +241,11 @@ def check_program(
     `make` returns the program afresh: differentiating it appends to its builder.
     """
     program, gradient = make(), differentiate(make())
-    weights = [rng.standard_normal(y.type.shape) for y in program.outputs]  # type: ignore[arg-type]
-    weights = [
-        np.asarray(w, y.type.dtype.numpy)
-        for w, y in zip(weights, program.outputs, strict=True)
-    ]
+    weights = [normal_like(y, rng) for y in program.outputs]
     cts = gradient([*arrays, *weights])
     is_float = [a.dtype.kind == "f" for a in arrays]
     moves = [
-        rng.standard_normal(a.shape) if f else None
+        np.asarray(rng.standard_normal(a.shape)) if f else None
         for a, f in zip(arrays, is_float, strict=True)
     ]
     # f32 inside an f64 program, as cast has it, needs a step that f32 can see
@@ -249,7 +253,7 @@ def check_program(
     step = 0.05 if rough else 1e-5
 
     def at(distance: float) -> float:
-        moved = [
+        moved: list[Array] = [
             a if m is None else np.asarray(a + distance * m, a.dtype)
             for a, m in zip(arrays, moves, strict=True)
         ]
@@ -279,8 +283,5 @@ def check_vjp(
     if order == 1:
         check_program(first, arrays, rng)
         return
-    seeds = [
-        rng.standard_normal(y.type.shape).astype(y.type.dtype.numpy)  # type: ignore[arg-type]
-        for y in first().outputs
-    ]
+    seeds = [normal_like(y, rng) for y in first().outputs]
     check_program(lambda: differentiate(first()), [*arrays, *seeds], rng)
