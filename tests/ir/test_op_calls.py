@@ -9,7 +9,7 @@ from pullback.ir.adjoint import pullback
 from pullback.ir.builder import Builder
 from pullback.ir.errors import OpTypeError
 from pullback.ir.ops import OPS, new_builder
-from pullback.ir.types import F64
+from pullback.ir.types import F64, parse_type
 
 
 @pytest.fixture
