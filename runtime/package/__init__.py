@@ -18,7 +18,7 @@ from .archive import write_archive
 from .header import header_text
 from .loader import Tree, loader_text
 from .names import check_symbols, stamp_symbol
-from .publish import publish
+from .publish import publish_files
 from .shared import write_shared
 
 __all__ = ["Tree", "missing_files", "package_files", "write_package"]
@@ -126,7 +126,7 @@ def write_package(
         PackageError: the object, a name or a tree cannot be packaged.
         OSError: a file could not be written.
     """
-    return publish(
+    return publish_files(
         out_dir,
         package_files(
             name,

@@ -39,6 +39,7 @@ _CPU_FLAGS = {
         "movbe": "movbe",
         "popcnt": "popcnt",
         "sse2": "sse2",
+        "sse4a": "sse4a",
         "ssse3": "ssse3",
         "vaes": "vaes",
         "vpclmulqdq": "vpclmulqdq",
@@ -144,7 +145,7 @@ def _literal(text: str, indent: str = "") -> str:
         for line in text.split("\n")
     ]
     body = "\n".join([lines[0], *(f"{indent}{t}" if t else "" for t in lines[1:])])
-    return f'"""{body}"""'
+    return f'"""{body}{indent if text.endswith(chr(10)) else ""}"""'
 
 
 def _escaped(char: str) -> str:

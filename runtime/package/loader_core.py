@@ -45,10 +45,15 @@ class _Context(_ctypes.Structure):
     ]  # fmt: skip
 
 
+def _address(array: _Any) -> int:
+    """Return where an array's memory begins; several times faster than `.ctypes`."""
+    return int(array.__array_interface__["data"][0])
+
+
 def _aligned(size: int) -> _Any:
     """Return `size` bytes of memory that begin at a multiple of 64."""
     raw = _np.empty(size + 64, _np.uint8)
-    start = -raw.ctypes.data % 64
+    start = -_address(raw) % 64
     return raw[start : start + size]
 
 
@@ -74,7 +79,7 @@ class _State:
         if before is not None:
             kept = min(before.size, size)
             block[:kept] = before[:kept]
-        address = int(block.ctypes.data)
+        address = _address(block)
         self.blocks[address] = block
         return address
 
@@ -83,7 +88,7 @@ class _State:
             return None
         if self.workspace.size < size:
             self.workspace = _aligned(size)
-        return int(self.workspace.ctypes.data)
+        return _address(self.workspace)
 
     def release(self) -> None:
         self.blocks.clear()
@@ -258,12 +263,8 @@ class _Function:
         # The state leaves its place while it is used: a signal handler that calls the
         # function again finds none and makes its own.
         state = _local.__dict__.pop("state", None) or _State(self.abi)
-        inputs = (_ctypes.c_void_p * (len(arrays) or 1))(
-            *(a.ctypes.data for a in arrays)
-        )
-        outputs = (_ctypes.c_void_p * (len(results) or 1))(
-            *(r.ctypes.data for r in results)
-        )
+        inputs = (_ctypes.c_void_p * (len(arrays) or 1))(*map(_address, arrays))
+        outputs = (_ctypes.c_void_p * (len(results) or 1))(*map(_address, results))
         native_sizes = (_ctypes.c_int64 * (len(sizes) or 1))(*sizes)
         try:
             need = self.workspace(native_sizes, 1)
@@ -275,9 +276,9 @@ class _Function:
             )  # fmt: skip
             if code:
                 raise self._failure(code, state.status)
+            _local.state = state  # after a failure its status is filled: not kept
         finally:
             state.release()
-            _local.state = state
 
     def _failure(self, code: int, status: _Status) -> Exception:
         name = self.symbol

@@ -14,18 +14,18 @@ from ...ir.errors import PackageError
 
 _C_WORDS = """
     auto break case char const continue default do double else enum extern float for
-    goto if inline int long register restrict return short signed sizeof static struct
-    switch typedef union unsigned void volatile while bool true false nullptr thread_local
-    alignas alignof static_assert typeof typeof_unqual constexpr complex imaginary I
-    asm and and_eq bitand bitor catch char8_t char16_t char32_t class co_await co_return
-    co_yield compl concept consteval constinit const_cast decltype delete dynamic_cast
-    explicit export false friend mutable namespace new noexcept not not_eq operator or
-    or_eq private protected public reflexpr reinterpret_cast requires static_cast
-    synchronized template this throw try typeid typename using virtual wchar_t xor
-    xor_eq int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t size_t
-    ptrdiff_t
-    intptr_t uintptr_t intmax_t uintmax_t NULL EOF errno assert stdin stdout stderr
-    linux unix i386 near far min max INFINITY NAN fortran
+    goto if inline int long register restrict return short signed sizeof static
+    struct switch typedef union unsigned void volatile while bool true false nullptr
+    thread_local alignas alignof static_assert typeof typeof_unqual constexpr
+    complex imaginary I asm and and_eq bitand bitor catch char8_t char16_t char32_t
+    class co_await co_return co_yield compl concept consteval constinit const_cast
+    decltype delete dynamic_cast explicit export false friend mutable namespace new
+    noexcept not not_eq operator or or_eq private protected public reflexpr
+    reinterpret_cast requires static_cast synchronized template this throw try
+    typeid typename using virtual wchar_t xor xor_eq int8_t int16_t int32_t int64_t
+    uint8_t uint16_t uint32_t uint64_t size_t ptrdiff_t intptr_t uintptr_t intmax_t
+    uintmax_t NULL EOF errno assert stdin stdout stderr linux unix i386 near far min
+    max INFINITY NAN fortran
 """
 
 C_RESERVED = frozenset(_C_WORDS.split())

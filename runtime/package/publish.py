@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def publish(
+def publish_files(
     out_dir: str | os.PathLike[str], contents: Mapping[str, bytes]
 ) -> list[Path]:
     """Write all files or none; return their paths in the order given.
@@ -41,7 +41,11 @@ def publish(
             _move_in(staging, target, list(contents))
         else:
             staging.rename(target)
-        _sync_folder(target.parent)
+            try:
+                _sync_folder(target.parent)
+            except BaseException:
+                target.rename(staging)
+                raise
     except BaseException:
         for folder in reversed(made):
             if staging is not None:
