@@ -1,1 +1,1 @@
-"""Room of pullback."""
+"""Passes: valid graph in, valid graph out, nothing changed in place."""

@@ -1,0 +1,65 @@
+"""Put values in place of others: what every pass that rewrites needs."""
+
+from collections.abc import Mapping, Sequence
+
+from ..graph import Graph, Node, Params, Value
+from ..primitive import Primitive
+
+
+def with_operands(node: Node, operands: tuple[Value, ...]) -> Node:
+    """Return the node with other operands of the same types."""
+    out = Node(
+        node.primitive, operands, node.params, [x.type for x in node.results], node.loc
+    )
+    out.checked = node.checked
+    return out
+
+
+def made_in_place(
+    node: Node,
+    primitive: Primitive,
+    operands: tuple[Value, ...],
+    params: Params | None = None,
+) -> Node:
+    """Return an unchecked node that computes the result of `node` another way."""
+    return Node(primitive, operands, params or {}, [node.results[0].type], node.loc)
+
+
+def renew(node: Node, replaced: dict[Value, Value]) -> Node:
+    """Return the node over replaced operands; itself where there are none.
+
+    Results of a node that is made anew are entered in `replaced`.
+    """
+    for x in node.operands:
+        if x in replaced:
+            break
+    else:
+        return node
+    out = with_operands(node, tuple([replaced.get(x, x) for x in node.operands]))
+    replaced.update(zip(node.results, out.results, strict=True))
+    return out
+
+
+def renewed(values: Sequence[Value], replaced: Mapping[Value, Value]) -> list[Value]:
+    """Return the values with replacements."""
+    return [replaced.get(x, x) for x in values]
+
+
+def with_inputs(
+    graph: Graph, at: int, added: Sequence[Value], names: Sequence[str]
+) -> tuple[Graph, dict[Value, Value]]:
+    """Return the program with more inputs, and what took the place of which value.
+
+    Inputs from number `at` on are made anew, since they are renumbered; `added` are
+    numbered already.
+    """
+    moved = [
+        Value(x.type, None, at + len(added) + k)
+        for k, x in enumerate(graph.inputs[at:])
+    ]
+    replaced = dict(zip(graph.inputs[at:], moved, strict=True))
+    nodes = [renew(node, replaced) for node in graph.nodes] if moved else graph.nodes
+    out = graph.replace(nodes, renewed(graph.outputs, replaced))
+    out.inputs = [*graph.inputs[:at], *added, *moved]
+    out.names = [*graph.names[:at], *names, *graph.names[at:]]
+    return out, replaced
