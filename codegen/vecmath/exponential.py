@@ -1,0 +1,113 @@
+"""exp, expm1 and tanh.
+
+With n = round(x / ln2) and r = x - n ln2, |r| <= ln2/2:
+
+    exp(x)   = 2^n (1 + p),  p = expm1(r) = r + r^2 q(r)
+    expm1(x) = 2^n p + (2^n - 1)
+    tanh(x)  = E / (E + 2),  E = expm1(2 |x|)
+
+r is kept as `r_high`, the exact x - n ln2_high, and n ln2_low. The method is that of
+Tang (ACM TOMS 15, 1989) and Muller (Elementary Functions, chapter 11) with FMA.
+"""
+
+from typing import NamedTuple
+
+from ..llvm import Function, Reg
+from .coefficients import EXP_F32, EXP_F64, EXPM1_F32
+from .lanes import Lanes
+
+
+class _Reduced(NamedTuple):
+    """x = n ln2 + r; `shifted` is n + magic, whose low bits are n as an integer."""
+
+    shifted: Reg
+    n: Reg
+    r_high: Reg
+    r: Reg
+    r2: Reg
+
+
+def _reduce(k: Lanes, x: Reg) -> _Reduced:
+    """Split x; exact but for the rounding of r. |x| must stay below 2^fraction."""
+    fmt, fn = k.fmt, k.fn
+    shifted = k.fma(x, k.num(fmt.inv_ln2[0]), k.num(fmt.magic))
+    n = fn.fsub(shifted, k.num(fmt.magic))
+    r_high = k.fma(n, k.num(-fmt.ln2[0]), x)
+    r = k.fma(n, k.num(-fmt.ln2[1]), r_high)
+    return _Reduced(k.bits(shifted), n, r_high, r, fn.fmul(r, r))
+
+
+def exp(fn: Function, x: Reg) -> Reg:
+    """Return e^x."""
+    k = Lanes(fn, x.ty)
+    fmt = k.fmt
+    red = _reduce(k, k.at_least(x, fmt.exp_low))
+    q = k.poly(red.r, EXP_F64 if fmt.bits == 64 else EXP_F32, red.r2)
+    # r_high is exact: its low part joins the small term, not r, which would be rounded.
+    tail = k.fma(red.n, k.num(-fmt.ln2[1]), fn.fmul(red.r2, q))
+    y = fn.fadd(k.num(1.0), fn.fadd(red.r_high, tail))
+    # 2^n goes to the exponent field. Where the result is subnormal the exponent is
+    # raised first and a multiplication lowers and rounds it, once.
+    scaled = fn.add(k.bits(y), k.exponent(red.shifted))
+    raised = fn.add(scaled, k.int(64 << fmt.fraction))
+    lowered = fn.fmul(k.float(raised), k.num(2.0**-64))
+    small = fn.fcmp("olt", x, k.num(fmt.exp_normal))
+    y = fn.select(small, lowered, k.float(scaled))
+    # Above the largest result, and for NaN: x * largest is inf or that NaN.
+    over = fn.fcmp("ugt", x, k.num(fmt.exp_high))
+    return fn.select(over, fn.fmul(x, k.num(fmt.largest)), y)
+
+
+def _expm1_sum(k: Lanes, red: _Reduced, power: Reg) -> tuple[Reg, Reg, Reg]:
+    """Return expm1 as (high, low), unnormalised, and power - 1 rounded.
+
+    `power` is 2^n. high = power r_high + (power - 1); low is what that leaves out but
+    for the rounding of power - 1.
+    """
+    fn = k.fn
+    half, *rest = EXP_F64 if k.fmt.bits == 64 else EXPM1_F32
+    q = k.poly(red.r, rest, red.r2)
+    # The square, the largest part of the low sum, comes in last and is rounded once.
+    cube = k.fma(fn.fmul(red.r2, red.r), q, fn.fmul(red.n, k.num(-k.fmt.ln2[1])))
+    base = fn.fsub(power, k.num(1.0))
+    high = k.fma(power, red.r_high, base)
+    error = k.fma(power, red.r_high, fn.fsub(base, high))
+    low = k.fma(power, cube, error)
+    return high, k.fma(power, fn.fmul(red.r2, k.num(half)), low), base
+
+
+def expm1(fn: Function, x: Reg) -> Reg:
+    """Return e^x - 1."""
+    k = Lanes(fn, x.ty)
+    fmt = k.fmt
+    bounded = k.at_most(k.at_least(x, fmt.expm1_low), fmt.exp_high + 0.25)
+    red = _reduce(k, bounded)
+    # 2^(bias + 1) is not representable: near the top half the power is used, then
+    # the result doubled.
+    top = fn.fcmp("ogt", x, k.num(fmt.exp_high - 0.75))
+    n = fn.select(top, fn.sub(red.shifted, k.int(1)), red.shifted)
+    power = k.float(fn.add(k.exponent(n), k.int(fmt.one)))
+    high, low, base = _expm1_sum(k, red, power)
+    # power - 1 is rounded once power has more bits than the format.
+    lost = fn.fsub(fn.fsub(power, base), k.num(1.0))
+    y = fn.fadd(high, fn.fadd(low, lost))
+    y = fn.select(top, fn.fadd(y, y), y)
+    return fn.copysign(y, x)
+
+
+def tanh(fn: Function, x: Reg) -> Reg:
+    """Return the hyperbolic tangent of x."""
+    k = Lanes(fn, x.ty)
+    half = k.at_most(fn.fabs(x), k.fmt.tanh_high)
+    red = _reduce(k, fn.fadd(half, half))
+    power = k.float(fn.add(k.exponent(red.shifted), k.int(k.fmt.one)))
+    high, low, _ = _expm1_sum(k, red, power)
+    num, num_low = k.fast_two_sum(high, low)
+    # The error of num + 2 is exact in this order also where num > 2: the integer 2 is
+    # a multiple of the last place of the sum until the result is within an ulp of 1.
+    den, den_low = k.fast_two_sum(k.num(2.0), num)
+    den_low = fn.fadd(den_low, num_low)
+    inverse = fn.fdiv(k.num(1.0), den)
+    y = fn.fmul(num, inverse)
+    rest = fn.fadd(k.fnma(y, den, num), k.fnma(y, den_low, num_low))
+    return fn.copysign(k.fma(rest, inverse, y), x)

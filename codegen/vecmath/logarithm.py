@@ -1,0 +1,134 @@
+"""log, log2 and log1p.
+
+x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and log(1 + f) = f + tail(f). In f64
+the tail is that of the series in s = f / (2 + f) (Tang, ACM TOMS 16, 1990; Ng's form,
+f - (f^2/2 - s (f^2/2 + R))); in f32 a polynomial in f is shorter than the division.
+"""
+
+from ..llvm import Function, Reg
+from .coefficients import LOG_F32, LOG_F64
+from .lanes import Lanes
+
+
+def split(k: Lanes, x: Reg, bias: Reg) -> tuple[Reg, Reg, Reg]:
+    """Return k as a float, k in the exponent field, and 1 + f, for normal x > 0.
+
+    `bias` is subtracted from k: 0 lane by lane, or the power x was multiplied by.
+    """
+    fn, fmt = k.fn, k.fmt
+    raw = k.bits(x)
+    count = fn.ashr(fn.sub(raw, k.int(fmt.root_half)), k.int(fmt.fraction))
+    field = k.exponent(count)
+    # Integer to float by the magic number: one operation everywhere.
+    shifted = k.float(fn.add(count, _magic_bits(k)))
+    power = fn.fsub(shifted, bias)
+    return power, field, k.float(fn.sub(raw, field))
+
+
+def _magic_bits(k: Lanes) -> Reg:
+    # 1.5 * 2^fraction has exponent field bias + fraction and the top fraction bit.
+    fmt = k.fmt
+    return k.int(
+        ((fmt.bias + fmt.fraction) << fmt.fraction) | (1 << (fmt.fraction - 1))
+    )
+
+
+def split_any(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """Return k as a float and 1 + f for x > 0, subnormal x included."""
+    fn, fmt = k.fn, k.fmt
+    small = fn.fcmp("olt", x, k.num(fmt.smallest_normal))
+    raised = fn.select(small, fn.fmul(x, k.num(2.0**fmt.fraction)), x)
+    bias = fn.select(small, k.num(fmt.magic + float(fmt.fraction)), k.num(fmt.magic))
+    power, _, mantissa = split(k, raised, bias)
+    return power, mantissa
+
+
+def _series(k: Lanes, f: Reg, half: Reg) -> tuple[Reg, Reg]:
+    """Return s and f^2/2 + R, whose product is log(1 + f) - f + f^2/2."""
+    fn = k.fn
+    s = fn.fdiv(f, fn.fadd(f, k.num(2.0)))
+    z = fn.fmul(s, s)
+    return s, k.fma(z, k.poly(z, LOG_F64, fn.fmul(z, z)), half)
+
+
+def _tail(k: Lanes, f: Reg) -> Reg:
+    """Return log(1 + f) - f."""
+    fn = k.fn
+    f2 = fn.fmul(f, f)
+    if k.fmt.bits == 32:
+        q = k.poly(f, LOG_F32, f2)
+        return fn.fmul(f2, k.fma(f, q, k.num(-0.5)))
+    half = fn.fmul(f2, k.num(0.5))
+    s, bracket = _series(k, f, half)
+    return k.fms(s, bracket, half)
+
+
+def _cube(k: Lanes, f: Reg) -> Reg:
+    """Return log(1 + f) - f + f^2/2."""
+    fn = k.fn
+    f2 = fn.fmul(f, f)
+    if k.fmt.bits == 32:
+        return fn.fmul(fn.fmul(f2, f), k.poly(f, LOG_F32, f2))
+    s, bracket = _series(k, f, fn.fmul(f2, k.num(0.5)))
+    return fn.fmul(s, bracket)
+
+
+def _special(k: Lanes, y: Reg, x: Reg, zero: float) -> Reg:
+    """Put -inf where x = zero, NaN below it and for NaN, inf at inf."""
+    fn = k.fn
+    inf = k.num(float("inf"))
+    y = fn.select(fn.fcmp("oeq", x, inf), inf, y)
+    y = fn.select(fn.fcmp("ult", x, k.num(zero)), k.num(float("nan")), y)
+    return fn.select(fn.fcmp("oeq", x, k.num(zero)), k.num(float("-inf")), y)
+
+
+def log(fn: Function, x: Reg) -> Reg:
+    """Return the natural logarithm of x."""
+    k = Lanes(fn, x.ty)
+    ln2 = k.fmt.ln2
+    power, mantissa = split_any(k, x)
+    f = fn.fsub(mantissa, k.num(1.0))
+    low = k.fma(power, k.num(ln2[1]), _tail(k, f))
+    y = k.fma(power, k.num(ln2[0]), fn.fadd(f, low))
+    return _special(k, y, x, 0.0)
+
+
+def log2(fn: Function, x: Reg) -> Reg:
+    """Return the logarithm of x to the base 2; exact for powers of two."""
+    k = Lanes(fn, x.ty)
+    high, low = k.fmt.inv_ln2
+    power, mantissa = split_any(k, x)
+    f = fn.fsub(mantissa, k.num(1.0))
+    # g + g_low = f - f^2/2 exactly, then times 1/ln2 with the error of the product.
+    half = fn.fmul(f, k.num(-0.5))
+    g = k.fma(half, f, f)
+    g_low = k.fma(half, f, fn.fsub(f, g))
+    main, error = k.two_prod(g, k.num(high))
+    rest = fn.fadd(g_low, _cube(k, f))
+    rest = k.fma(rest, k.num(high), k.fma(g, k.num(low), error))
+    y = fn.fadd(power, fn.fadd(main, rest))
+    return _special(k, y, x, 0.0)
+
+
+def log1p(fn: Function, x: Reg) -> Reg:
+    """Return the natural logarithm of 1 + x."""
+    k = Lanes(fn, x.ty)
+    fmt = k.fmt
+    one = k.num(1.0)
+    # u + c = 1 + x exactly; the error of a sum needs the larger term first.
+    u = fn.fadd(x, one)
+    x_less = fn.fcmp("olt", x, one)
+    larger, smaller = fn.select(x_less, one, x), fn.select(x_less, x, one)
+    c = fn.fsub(smaller, fn.fsub(u, larger))
+    power, field, mantissa = split(k, u, k.num(fmt.magic))
+    # 2^-k; for the largest k the subtraction wraps to -inf, and c no longer counts.
+    scale = k.at_least(k.float(fn.sub(k.int(fmt.one), field)), 0.0)
+    # f + f_low = 2^-k (u + c) - 1, exactly.
+    whole = fn.fsub(mantissa, one)
+    f = k.fma(c, scale, whole)
+    f_low = k.fma(c, scale, fn.fsub(whole, f))
+    # log(1 + f + f_low) = log(1 + f) + f_low / (1 + f), and f_low is below an ulp of f.
+    low = fn.fadd(_tail(k, f), k.fnma(f, f_low, f_low))
+    low = k.fma(power, k.num(fmt.ln2[1]), low)
+    y = k.fma(power, k.num(fmt.ln2[0]), fn.fadd(f, low))
+    return fn.copysign(_special(k, y, x, -1.0), x)
