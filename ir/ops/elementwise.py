@@ -84,7 +84,7 @@ tanh = elementwise(
     "tanh",
     mirrors=[np.tanh],
     scalar=lambda s, x: s.tanh(x),
-    partials=lambda b, y, x: (b.mul(b.sub(1.0, y), b.add(1.0, y)),),
+    partials=lambda b, y, x: (b.fma(b.neg(y), y, 1.0),),
     cost=SLOW,
     domain=Domain(-4.0, 4.0),
     doc="Hyperbolic tangent.",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import mpmath  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 import pytest
 from op_samples import Program, pull, type_of
@@ -249,6 +250,44 @@ def test_gradients_at_kinks(
     got = _gradients(build, *points, adjoint=adjoint)
     for g, e in zip(got, expected, strict=True):
         np.testing.assert_allclose(g, e, rtol=1e-14, atol=0)
+
+
+def _mp_sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _mp_softplus(x: Any) -> Any:
+    return mpmath.log(1 + mpmath.exp(x))
+
+
+HARD: list[tuple[str, Any, list[float]]] = [
+    ("exp", mpmath.exp, [-700.0, -1e-8, 1e-8, 300.0]),
+    ("expm1", mpmath.expm1, [-60.0, -1e-8, 1e-8, 40.0]),
+    ("log", mpmath.log, [1e-8, 1 - 1e-8, 1e8]),
+    ("log1p", lambda x: mpmath.log(1 + x), [-0.9990234375, -1e-8, 1e-8, 1e8]),
+    ("sqrt", mpmath.sqrt, [1e-8, 1.0, 1e8]),
+    ("sin", mpmath.sin, [-3.0, 1e-8, 22.0, 1e6]),
+    ("cos", mpmath.cos, [-3.0, 1e-8, 22.0, 1e6]),
+    ("tanh", mpmath.tanh, [-1.0, 1e-8, 1e-3, 1.5]),
+    ("sigmoid", _mp_sigmoid, [-300.0, -40.0, -1.0, 3.0, 40.0, 300.0]),
+    ("softplus", _mp_softplus, [-300.0, -1e-8, 2.0, 300.0]),
+]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "exact", "points"), HARD, ids=[row[0] for row in HARD]
+)
+def test_derivatives_at_hard_points(
+    name: str, exact: Any, points: list[float], order: int
+) -> None:
+    (got,) = _gradients(lambda b, x: b.op(name, x), points, orders=order)
+    with mpmath.workdps(250):
+        expected = [
+            float(mpmath.diff(exact, mpmath.mpf(x), order, h=mpmath.mpf(10) ** -40))
+            for x in points
+        ]
+    np.testing.assert_allclose(got, expected, rtol=3e-15, atol=0)
 
 
 def _guarded(op: Any) -> Any:
