@@ -151,7 +151,7 @@ class Driver:
         if buffer.kind == "output":
             return fn.load(fn.gep(self.outputs, const(I64, buffer.number), PTR), PTR)
         if buffer.kind == "constant":
-            return Reg(f"@{self.constants[buffer.number]}", PTR)
+            return Reg(self.constants[buffer.number], PTR)
         if buffer.kind == "scratch":
             return self.scratch
         base = self.base[buffer.bucket]

@@ -298,7 +298,7 @@ class Nest:
         short = (
             len(reduced) == 1
             and isinstance(extent, int)
-            and extent <= LANES
+            and 0 < extent <= LANES
             and self.cost * -(-extent // self.width) <= 2 * HEAVY
             and (self.target.has_masks or self.width == 1)
         )

@@ -56,7 +56,7 @@ class ModuleBuilder:
 
     target: Target
     fuse: bool = True
-    embed: bool = False  # captured arrays become data of the object
+    embed: bool = True  # captured arrays become data of the object, else addresses
     module: Module = field(init=False)
     _numbers: dict[AnyPlan, int] = field(default_factory=dict)
     _plans: list[AnyPlan] = field(default_factory=list)
@@ -70,8 +70,7 @@ class ModuleBuilder:
     def add(self, graph: Graph, symbol: str) -> Lowered:
         """Lower one program as `pb_SYMBOL` and `pb_SYMBOL_workspace`."""
         schedule = build_schedule(graph, self.fuse)
-        if self.embed:
-            _embed_captures(graph, schedule)
+        _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
         checks: list[Node] = []
         made: list[tuple[AnyPlan, tuple[Buffer, ...], tuple[int, ...]]] = []
@@ -131,12 +130,17 @@ class ModuleBuilder:
         schedule: Schedule,
     ) -> None:
         constants = []
-        for held in schedule.constants:
+        captured = len(schedule.constants) - len(graph.captures)
+        for k, held in enumerate(schedule.constants):
+            if k >= captured and not self.embed:
+                address = graph.captures[k - captured].ctypes.data
+                constants.append(f"inttoptr (i64 {address} to ptr)")
+                continue
             name = self._constants.get(held)
             if name is None:
                 name = self._constants[held] = f"pb_c{len(self._constants)}_{symbol}"
                 self.module.globals.append(constant_text(name, held))
-            constants.append(name)
+            constants.append(f"@{name}")
         used: dict[int, int] = {}
         local = [
             x._replace(kernel=used.setdefault(x.kernel, len(used))) for x in launches
@@ -145,7 +149,8 @@ class ModuleBuilder:
         Driver(self.module, graph, symbol, local, names, arena, constants).emit()
 
 
-def _embed_captures(graph: Graph, schedule: Schedule) -> None:
+def _bind_captures(graph: Graph, schedule: Schedule) -> None:
+    """Make constants of captured arrays: they are no inputs of the native program."""
     first = len(graph.inputs) - len(graph.captures)
     for value, array in zip(graph.inputs[first:], graph.captures, strict=True):
         held = ArrayConstant(array)
@@ -231,7 +236,7 @@ def lower(
     graphs: Sequence[tuple[Graph, str]],
     target: Target,
     fuse: bool = True,
-    embed: bool = False,
+    embed: bool = True,
 ) -> tuple[str, list[Lowered]]:
     """Return the LLVM IR of a module with these (graph, symbol) programs."""
     builder = ModuleBuilder(target, fuse, embed)

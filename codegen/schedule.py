@@ -237,7 +237,7 @@ class Scheduler:
             literal = base.node is not None and isinstance(
                 base.node.primitive.form, Literal
             )
-            if base in self.buffers or literal:
+            if base in self.buffers or base in self.alias or literal:
                 self._outputs.append((value, buffer))
             else:
                 self.buffers[base] = buffer

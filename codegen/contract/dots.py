@@ -19,8 +19,11 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
                   i64 m, i64 k, i64 goon)
         c[i*sci] = sum over q of x[i*sxi + q*sxk] * y[q*syk]
 
-    All strides are free. Rows beyond the last are the last one again. `goon` not 0
-    continues the chains that `c` holds.
+    All strides are free. `goon` not 0 continues the chains that `c` holds.
+
+    Half of a strip's rows have an address each, and the other half follows at one common
+    distance, since 16 addresses would not fit the registers. In a last, partial strip rows
+    occur twice, and compute and store the same bits.
     """
     ints = (I64, "")
     fn = module.function(
@@ -35,6 +38,7 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
     vectors = cut.size // 4
     piece = min(_PIECE_BYTES // cut.size, width)
     rows = vectors * width
+    half = rows // 2
     last = fn.sub(m, i64(1))
     whole = fn.and_(k, i64(-piece))
     whole = fn.select(fn.icmp("eq", sxk, i64(1)), whole, i64(0))
@@ -50,16 +54,25 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
         return out
 
     def strip(top: Reg, _: list[Reg]) -> list[Reg]:
-        ids = [fn.smin(fn.add(top, i64(r)), last) for r in range(rows)]
+        ids = [fn.smin(fn.add(top, i64(r)), last) for r in range(half)]
         lines = [fn.gep(x, fn.mul(row, sxi), elem) for row in ids]
         goals = [fn.gep(c, fn.mul(row, sci), elem) for row in ids]
+        shift = fn.sub(fn.sub(m, top), i64(half))
+        shift = fn.smax(fn.smin(shift, i64(half)), i64(0))
+        line_shift, goal_shift = fn.mul(shift, sxi), fn.mul(shift, sci)
+
+        def spread(starts: list[Reg], offset: Reg, beyond: Reg) -> list[Reg]:
+            """Return the addresses `offset` after the start of each row."""
+            # Opaque, or LLVM keeps all the addresses instead of two offsets, and spills.
+            second = fn.emit(I64, f'call i64 asm "", "=r,0"(i64 {fn.add(offset, beyond).ref})')
+            return [fn.gep(at, o, elem) for o in (offset, second) for at in starts]
 
         def factor(q: Reg) -> Reg:
             at = fn.gep(y, fn.mul(q, syk), elem)
             return fn.splat(fn.load(at, elem), width)
 
         def together(q: Reg, acc: list[Reg]) -> list[Reg]:
-            at = [fn.gep(line, q, elem) for line in lines]
+            at = spread(lines, q, line_shift)
             columns = [_columns(fn, group, vec(elem, piece)) for group in groups(at)]
             for t in range(piece):
                 value = factor(fn.add(q, i64(t)))
@@ -68,14 +81,15 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
             return acc
 
         def single(q: Reg, acc: list[Reg]) -> list[Reg]:
-            offset = fn.mul(q, sxk)
-            lanes = [fn.load(fn.gep(line, offset, elem), elem) for line in lines]
+            at = spread(lines, fn.mul(q, sxk), line_shift)
+            lanes = [fn.load(line, elem) for line in at]
             value = factor(q)
             return [
                 fn.fma(collect(group), value, acc[v])
                 for v, group in enumerate(groups(lanes))
             ]
 
+        goals = spread(goals, i64(0), goal_shift)
         zero = const(ty, 0.0)
         start, held, begin = fn.block, fn.new_label("held"), fn.new_label("begin")
         fn.cond_br(fresh, begin, held)

@@ -81,8 +81,13 @@ def emit_tile(
 
 
 def _low_lanes(fn: Function, value: Reg, count: int) -> Reg:
+    """Return the first lanes of a splat."""
     if width_of(value.ty) == count:
         return value
+    if fn.module.triple.startswith("x86_64"):
+        # Else LLVM widens the narrow splat by a shuffle, which costs what a fma costs,
+        # instead of narrowing the wide one, which a load gives for nothing.
+        value = fn.emit(value.ty, f'call {value.ty} asm "", "=v,0"({value.ty} {value.ref})')
     if count == 1:
         return fn.extract(value, 0)
     return fn.shuffle(value, value, range(count))

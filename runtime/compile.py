@@ -1,0 +1,246 @@
+"""Compile a graph to a program of this process, and run it.
+
+Knows the passes, the lowering, loading and the fast call. Programs are cached by the
+content of their graph; a program keeps its machine code and captured arrays alive.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..codegen.elf import undefined_symbols
+from ..codegen.llvm import Function, Reg
+from ..codegen.lower import Lowered, lower
+from ..codegen.sizes import emit_size
+from ..codegen.target import Target, emit_object, host
+from ..ir.errors import (
+    ArgumentError,
+    IndexOutOfRange,
+    PullbackError,
+    SizeError,
+    TargetError,
+)
+from ..ir.graph import Graph
+from ..ir.loc import traced_at
+from ..ir.passes import pipeline
+from ..ir.sizes import SizeExpr, evaluate_size
+from ..ir.text import graph_key
+from ..ir.types import TensorType
+from .fastcall import DimEmitter, InSpec, OutSpec, Tree, make_entry
+from .loading import Library
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CACHED = 512  # programs kept for graphs that come back
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to compile. The defaults are what users get; the rest is for tests.
+
+    Every combination gives the same bits.
+    """
+
+    disable: frozenset[str] = frozenset()  # names of passes to leave out
+    fuse: bool = True
+    level: int = 1  # of LLVM's pipeline
+
+
+DEFAULT = Options()
+
+
+class Program:
+    """A graph as machine code of this process."""
+
+    __slots__ = ("_entry", "graph", "library", "lowered", "text")
+
+    def __init__(self, graph: Graph, lowered: Lowered, library: Library, text: str):
+        self.graph = graph
+        self.lowered = lowered
+        self.library = library
+        self.text = text
+        self._entry: Callable[..., object] | None = None
+
+    @property
+    def arguments(self) -> int:
+        """How many inputs a call passes: captures are bound already."""
+        return len(self.graph.inputs) - len(self.graph.captures)
+
+    def entry(
+        self, tree: Tree, miss: Callable[..., object]
+    ) -> Callable[..., object]:
+        """Return the fast native callable.
+
+        Args:
+            tree: how results are arranged: nested tuples of output numbers.
+            miss: called with the arguments when they do not fit exactly.
+        """
+        graph = self.graph
+        count = self.arguments
+        inputs = tuple(
+            InSpec(name, x.type.dtype.name, _input_dims(name, x.type))
+            for x, name in zip(graph.inputs[:count], graph.names[:count], strict=True)
+        )
+        outputs = tuple(
+            OutSpec(x.type.dtype.name, tuple(_output_dim(d) for d in x.type.shape))
+            for x in graph.outputs
+        )
+        symbol = f"pb_{self.lowered.symbol}"
+        workspace = self.lowered.workspace
+        dynamic = isinstance(workspace, SizeExpr)
+        return make_entry(
+            self.library.address(symbol),
+            inputs,
+            outputs,
+            tuple(graph.sizes),
+            0 if isinstance(workspace, SizeExpr) else workspace,
+            tree,
+            miss,
+            self._failed,
+            workspace_address=(
+                self.library.address(f"{symbol}_workspace") if dynamic else 0
+            ),
+            keep=self,
+        )
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Run on arrays of the right dtypes and shapes, of any strides.
+
+        Returns:
+            One array a result; results of rank 0 are 0-d arrays.
+
+        Raises:
+            ArgumentError: an array does not fit its input.
+            IndexOutOfRange: a gather met an index outside its axis.
+        """
+        if self._entry is None:
+            outputs = len(self.graph.outputs)
+            self._entry = self.entry(tuple(range(outputs)), self._misfit)
+        fitted = [
+            np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("=")).reshape(a.shape)
+            if not (a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative)
+            else a
+            for a in map(np.asarray, arrays)
+        ]
+        results: Any = self._entry(*fitted)  # Any: a tuple of arrays and scalars
+        return [np.asarray(r) for r in results]
+
+    def _misfit(self, *arrays: Any, **_: Any) -> object:  # Any: whatever was passed
+        graph = self.graph
+        if len(arrays) != self.arguments:
+            raise ArgumentError(
+                f"{graph.name} takes {self.arguments} arrays, {len(arrays)} given"
+            )
+        env: dict[str, int] = {}
+        for array, x, name in zip(arrays, graph.inputs, graph.names, strict=False):
+            held = np.asarray(array)
+            given = f"{held.dtype}{list(held.shape)}"
+            if held.dtype != x.type.dtype.numpy or held.ndim != x.type.rank:
+                raise ArgumentError(f"{graph.name}: {name} is {given}, {x.type} expected")
+            for d, got in zip(x.type.shape, held.shape, strict=True):
+                if isinstance(d, SizeExpr) and str(d) in graph.sizes:
+                    env.setdefault(str(d), got)
+                if got != evaluate_size(d, env) or (isinstance(d, SizeExpr) and got == 1):
+                    raise ArgumentError(
+                        f"{graph.name}: {name} is {given}, {x.type} expected"
+                        + (f" with {env}" if env else "")
+                    )
+        raise ArgumentError(f"{graph.name}: an array is too large or misaligned")
+
+    def _failed(
+        self, code: int, node: int, index: int, axis: int, extent: int
+    ) -> BaseException:
+        """Return the exception of a native status."""
+        if code == 1:
+            made = self.lowered.checks[node]
+            source = made.operands[0].type
+            return IndexOutOfRange(
+                f"{made.primitive.name}: index {index} is out of range for axis {axis} "
+                f"of size {extent}\n  operands: a {source}, b {made.operands[1].type}"
+                f"{traced_at(made.loc)}"
+            )
+        if code == 4:
+            guard = self.graph.guards[node]
+            return SizeError(
+                f"{guard.why}: {guard.left} = {index} and {guard.right} = {extent} "
+                f"must be equal{traced_at(guard.loc)}"
+            )
+        if code == 3:
+            return KeyboardInterrupt()
+        return PullbackError(f"{self.graph.name}: native status {code}")
+
+
+def _input_dims(name: str, type: TensorType) -> tuple[int | str, ...]:
+    dims: list[int | str] = []
+    for d in type.shape:
+        text = str(d)
+        if isinstance(d, SizeExpr) and not text.isidentifier():
+            raise ArgumentError(
+                f"{name}: {type} has the size {text}: give an input's axis a name or a "
+                "number, and let the function compute other sizes"
+            )
+        dims.append(text if isinstance(d, SizeExpr) else d)
+    return tuple(dims)
+
+
+def _output_dim(size: int | SizeExpr) -> int | DimEmitter:
+    if isinstance(size, int):
+        return size
+
+    def emitter(fn: Function, env: Any) -> Reg:  # Any: a mapping of name to register
+        return emit_size(fn, size, env)
+
+    return emitter
+
+
+def checked_object(text: str, target: Target, level: int = 1) -> bytes:
+    """Return the object of LLVM IR; it stands alone or is refused.
+
+    Raises:
+        TargetError: the object needs symbols from elsewhere, or is of a format whose
+            symbols cannot be read.
+    """
+    made = emit_object(text, target, level)
+    if made[:4] != b"\x7fELF":
+        raise TargetError(
+            f"the symbols of an object for {target.triple} cannot be read: only ELF"
+        )
+    missing = undefined_symbols(made)
+    if missing:
+        raise TargetError(
+            f"the target {target.triple} ({target.cpu}) has no instruction for "
+            f"{', '.join(missing)}: the object would need a library"
+        )
+    return made
+
+
+_cache: OrderedDict[tuple[str, Options], Program] = OrderedDict()
+_lock = RLock()
+
+
+def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
+    """Return the program of a graph, from the cache when it was compiled before."""
+    key = (graph_key(graph), options)
+    with _lock:
+        found = _cache.get(key)
+        if found is not None:
+            _cache.move_to_end(key)
+            return found
+        made = _compile(graph, options)
+        _cache[key] = made
+        while len(_cache) > CACHED:
+            _cache.popitem(last=False)
+        return made
+
+
+def _compile(graph: Graph, options: Options) -> Program:
+    ready = pipeline.run(graph, options.disable)
+    text, (lowered,) = lower(
+        [(ready, "program")], host(), fuse=options.fuse, embed=False
+    )
+    library = Library(checked_object(text, host(), options.level))
+    return Program(ready, lowered, library, text)
