@@ -155,10 +155,18 @@ def _bound(size: "int | SizeExpr", want_low: bool) -> int | None:
     for mono, coef in size.terms:
         if not mono:
             total += coef
-        elif (coef > 0) != want_low:
-            return None  # every atom is non-negative and unbounded above
+        elif (coef > 0) != want_low or not all(map(_is_non_negative, mono)):
+            return None  # an atom has no upper bound
         # a product of non-negative atoms is at least 0
     return total
+
+
+def _is_non_negative(atom: Atom) -> bool:
+    """Return whether an atom is at least 0; a quotient of a difference may not be."""
+    if atom.op != "//":
+        return True
+    low, divisor = (lower_bound(x) for x in atom.args)
+    return low is not None and low >= 0 and divisor is not None and divisor >= 0
 
 
 def smax(a: "int | SizeExpr", b: "int | SizeExpr") -> "int | SizeExpr":
