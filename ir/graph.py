@@ -18,14 +18,18 @@ Params = Mapping[str, Any]  # Any: a param is a compile-time constant of any kin
 
 
 class Value:
-    """A result of a node, or an input of a graph (node None)."""
+    """A result of a node, or an input of a graph (node None).
 
-    __slots__ = ("index", "node", "type")
+    `cell` is what a tape holds of the value, its array among it; None in programs.
+    """
+
+    __slots__ = ("cell", "index", "node", "type")
 
     def __init__(self, type: TensorType, node: "Node | None", index: int) -> None:
         self.type = type
         self.node = node
         self.index = index
+        self.cell: Any = None  # Any: the tracer's
 
     def __repr__(self) -> str:
         made = self.node.primitive.name if self.node else "input"

@@ -1,0 +1,182 @@
+"""The array that a decorated function sees while it is traced.
+
+It has NumPy's operators, methods and dispatch, and no value: whatever needs one raises
+with advice. It knows nothing of how a trace is made or used.
+"""
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from ..ir.errors import TracedValueError
+from ..ir.graph import Value
+from ..ir.loc import traced_at, user_loc
+from . import numpy_dispatch
+from .functions import elementwise, linalg, reductions, shaping
+from .functions.table import Impl
+from .operators import Operators
+
+if TYPE_CHECKING:
+    from .trace import Trace
+
+
+def described(value: Value) -> str:
+    """Return how messages name a value: `f64[3] = mul`."""
+    return (
+        f"{value.type} = {value.node.primitive.name}"
+        if value.node
+        else (f"{value.type}, an argument")
+    )
+
+
+class TracedArray(Operators):
+    """An array of known dtype and shape whose elements are not known yet."""
+
+    __slots__ = ("_trace", "_value")
+
+    def __init__(self, trace: "Trace", value: Value) -> None:
+        self._trace = trace
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"TracedArray({described(self._value)})"
+
+    def _apply(self, impl: Impl, *args: Any) -> Any:
+        return self._trace.call(impl, args, {})
+
+    def _method(self, impl: Impl, args: tuple[Any, ...], options: Any) -> Any:
+        return self._trace.call(impl, (self, *args), options)
+
+    # -- NumPy's protocols --------------------------------------------------------------
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
+    ) -> Any:
+        impl = numpy_dispatch.of_ufunc(ufunc, method)
+        return self._trace.call(impl, inputs, options)
+
+    def __array_function__(
+        self, function: Any, types: Any, args: Any, options: Any
+    ) -> Any:
+        return self._trace.call(numpy_dispatch.of_function(function), args, options)
+
+    # -- methods of ndarray -------------------------------------------------------------
+
+    def sum(self, *args: Any, **options: Any) -> Any:
+        """Return the sum over axes."""
+        return self._method(reductions.sum, args, options)
+
+    def mean(self, *args: Any, **options: Any) -> Any:
+        """Return the mean over axes."""
+        return self._method(reductions.mean, args, options)
+
+    def max(self, *args: Any, **options: Any) -> Any:
+        """Return the largest element over axes."""
+        return self._method(reductions.max, args, options)
+
+    def min(self, *args: Any, **options: Any) -> Any:
+        """Return the smallest element over axes."""
+        return self._method(reductions.min, args, options)
+
+    def var(self, *args: Any, **options: Any) -> Any:
+        """Return the variance over axes."""
+        return self._method(reductions.var, args, options)
+
+    def std(self, *args: Any, **options: Any) -> Any:
+        """Return the standard deviation over axes."""
+        return self._method(reductions.std, args, options)
+
+    def reshape(self, *shape: Any, **options: Any) -> Any:
+        """Return the elements in C order under another shape."""
+        return self._method(shaping.reshape, shape, options)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Return the axes in another order."""
+        return self._method(shaping.transpose, axes, {})
+
+    def swapaxes(self, axis1: int, axis2: int) -> Any:
+        """Return two axes exchanged."""
+        return self._method(shaping.swapaxes, (axis1, axis2), {})
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """Return the array without axes of size 1."""
+        return self._method(shaping.squeeze, (axis,), {})
+
+    def ravel(self, order: str = "C") -> Any:
+        """Return the elements on one axis."""
+        return self._method(shaping.ravel, (order,), {})
+
+    def flatten(self, order: str = "C") -> Any:
+        """Return the elements on one axis."""
+        return self._method(shaping.ravel, (order,), {})
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """Return the array in another dtype."""
+        return self._method(elementwise.astype, (dtype,), options)
+
+    def dot(self, other: Any) -> Any:
+        """Return the product of matrices or vectors, as np.dot."""
+        return self._method(linalg.dot, (other,), {})
+
+    def clip(self, *args: Any, **options: Any) -> Any:
+        """Return elements moved into an interval."""
+        return self._method(elementwise.clip, args, options)
+
+    def copy(self, order: str = "C") -> Any:
+        """Return the same elements as a value of its own."""
+        return self._method(elementwise.positive, (), {})
+
+    # -- what needs values --------------------------------------------------------------
+
+    def _refuse(self, asked: str, advice: str) -> NoReturn:
+        value = self._value
+        made = value.node.loc if value.node else None
+        where = f"\n  made at: {made}" if made else ""
+        raise TracedValueError(
+            f"{asked} needs the value of {described(value)}, which is only traced"
+            f"{traced_at(user_loc(3))}{where}\n  {advice}"
+        )
+
+    def __array__(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse(
+            "conversion to a NumPy array",
+            "build arrays of traced values with np.stack, np.concatenate or pb.array",
+        )
+
+    def __float__(self) -> NoReturn:
+        self._refuse("float()", "use the array as it is; it has NumPy's operators")
+
+    def __int__(self) -> NoReturn:
+        self._refuse("int()", "use .astype(int), or pass the number as static")
+
+    def __complex__(self) -> NoReturn:
+        self._refuse("complex()", "complex numbers are not traced")
+
+    def __index__(self) -> NoReturn:
+        self._refuse(
+            "an index or a range",
+            "x[i] takes a traced i where x is traced; "
+            "else pass the number with static_argnums",
+        )
+
+    def __bool__(self) -> NoReturn:
+        self._refuse(
+            "the truth of an `if`, `while`, `and` or `or`",
+            "choose between arrays with np.where(condition, x, y), "
+            "or pass what decides with static_argnums",
+        )
+
+    def __setitem__(self, index: Any, item: Any) -> NoReturn:
+        self._refuse(
+            "assignment to elements",
+            "traced arrays are immutable: build the result with np.where or "
+            "np.concatenate",
+        )
+
+    def item(self, *args: Any) -> NoReturn:
+        """Refuse: there is no value to return."""
+        self._refuse(".item()", "return the array and read the number outside")
+
+    def tolist(self) -> NoReturn:
+        """Refuse: there is no value to return."""
+        self._refuse(".tolist()", "return the array and read the numbers outside")

@@ -1,0 +1,44 @@
+"""The way down to the compiler, taken when the first program is compiled.
+
+Nothing else of the tracer imports the runtime: `import pullback` must not cost what LLVM
+costs. This module is the one place with an import inside a function.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..ir.graph import Graph
+
+Array = np.ndarray[Any, Any]
+
+
+class Program(Protocol):
+    """A compiled graph."""
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return the outputs for the inputs that are not captures."""
+
+    def entry(
+        self, tree: "int | tuple[Any, ...]", miss: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return a native callable; `miss` takes the calls that do not fit."""
+
+
+Compiler = Callable[[Graph], Program]
+
+_compiler: list[Compiler] = []
+
+
+def compile_graph(graph: Graph) -> Program:
+    """Compile a graph to native code."""
+    if not _compiler:
+        _compiler.append(_load())
+    return _compiler[0](graph)
+
+
+def _load() -> Compiler:
+    from ..runtime.compile import compile_graph as native  # lazy: costs LLVM
+
+    return native

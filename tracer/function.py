@@ -1,0 +1,246 @@
+"""Decorated functions: traced once a signature, then native.
+
+Every instance has a class of its own: once a call of plain positional arrays is compiled,
+the class's `__call__` is the native entry itself, and Python calls it without a detour.
+What the entry does not take comes back to `_call`.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import ArgumentError
+from ..ir.graph import Graph
+from ..ir.types import TensorType
+from . import engine
+from .array import TracedArray
+from .signature import Call, Reader, Static
+from .state import STATE
+from .tensor import current_recorder
+from .trace import Trace, finish, name_of, place_of
+from .trees import LEAF, Structure, index_tree, unflatten
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A graph, where its inputs are among the leaves, and how results are arranged."""
+
+    graph: Graph
+    arrays: tuple[int, ...]
+    result: Structure
+    program: engine.Program | None = None
+
+
+class Function:
+    """A Python function over arrays, compiled for each signature it meets."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        name: str,
+        *,
+        static_argnums: "int | Sequence[int]" = (),
+        static_argnames: "str | Sequence[str]" = (),
+        shapes: "Mapping[str, str] | None" = None,
+    ) -> None:
+        if not callable(fun):
+            raise ArgumentError(
+                f"{name}: takes a function, got a {type(fun).__name__}: {fun!r}"
+            )
+        functools.update_wrapper(self, fun)
+        self._fun = fun
+        self._name = name
+        nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+        names = (
+            (static_argnames,) if isinstance(static_argnames, str) else static_argnames
+        )
+        self._reader = Reader(fun, name, tuple(nums), tuple(names), shapes or {})
+        self._compiled: dict[Any, Compiled] = {}
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<pullback function {self._name}>"
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._call(*args, **options)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    @property
+    def compilations(self) -> int:
+        """How many programs have been compiled."""
+        return sum(1 for made in self._compiled.values() if made.program is not None)
+
+    def graph(self, *args: Any, **options: Any) -> Graph:
+        """Return the graph of a call, traced and not compiled.
+
+        Leaves of the arguments are arrays, numbers or TensorTypes.
+        """
+        return self._traced(self._reader.read(args, options)).graph
+
+    def trace(self, *args: Any, **options: Any) -> Graph:
+        """Return the graph of a call traced afresh, past the cache."""
+        return self._trace(self._reader.read(args, options)).graph
+
+    # -- calling ------------------------------------------------------------------------
+
+    def _call(self, *args: Any, **options: Any) -> Any:
+        trace = STATE.trace
+        if trace is not None:
+            return self._body(trace, args, options, False)
+        call = self._reader.read(args, options)
+        made = self._traced(call)
+        if call.taped:
+            return self._on_tape(call, made)
+        if made.program is None:
+            self._check_types(call)
+            with self._lock:
+                if made.program is None:
+                    made.program = engine.compile_graph(made.graph)
+        leaves = call.leaves
+        arrays = []
+        for at, x in zip(made.arrays, made.graph.inputs, strict=False):
+            leaf = leaves[at]
+            if type(leaf) is not np.ndarray or leaf.dtype is not x.type.dtype.numpy:
+                leaf = np.asarray(leaf, x.type.dtype.numpy)
+            arrays.append(leaf)
+        results = made.program.run(arrays)
+        self._install(call, made)
+        found = [r if r.ndim else r[()] for r in results]
+        return unflatten(made.result, found)
+
+    def _install(self, call: Call, made: Compiled) -> None:
+        """Make the native entry of this signature what a call reaches first."""
+        positional, named = call.structure[3]
+        if named[3] or any(part != LEAF for part in positional[3]):
+            return
+        if len(made.arrays) != len(call.leaves) or not call.leaves:
+            return
+        tree = index_tree(made.result)
+        assert made.program is not None, "compiled before"
+        if tree is not None:
+            entry = made.program.entry(tree, self._call)
+            type(self).__call__ = entry  # type: ignore[method-assign]  # one class each
+
+    def _check_types(self, call: Call) -> None:
+        for kind, leaf in zip(call.kinds, call.leaves, strict=True):
+            if leaf is kind and isinstance(kind, TensorType):
+                raise ArgumentError(
+                    f"{self._name}: called on the type {kind}: pass an array, "
+                    "or use .graph for types"
+                )
+
+    def _on_tape(self, call: Call, made: Compiled) -> Any:
+        found = current_recorder().replay(
+            made.graph, [call.leaves[at] for at in made.arrays]
+        )
+        return unflatten(made.result, found)
+
+    # -- tracing ------------------------------------------------------------------------
+
+    def _traced(self, call: Call) -> Compiled:
+        key = call.key
+        made = self._compiled.get(key)
+        if made is None:
+            with self._lock:
+                made = self._compiled[key] = self._trace(call)
+        return made
+
+    def _trace(self, call: Call) -> Compiled:
+        session = Trace(self._name)
+        where = self._reader.leaf_paths(call.structure)
+        given: list[Any] = []
+        arrays: list[int] = []
+        with session:
+            for k, kind in enumerate(call.kinds):
+                if isinstance(kind, Static):
+                    given.append(kind.held)
+                else:
+                    arrays.append(k)
+                    given.append(session.argument(kind, where[k]))
+            args, options = unflatten(call.structure, given)
+            self._bind(args, options)
+            result = self._body(session, args, options, True)
+            graph, structure = finish(session, result)
+        return Compiled(graph, tuple(arrays), structure)
+
+    def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """Raise ArgumentError where a call does not fit the function's parameters."""
+        code = getattr(self._fun, "__code__", None)
+        if code is None:
+            return
+        positional = code.co_varnames[: code.co_argcount]
+        if len(args) > len(positional) and not code.co_flags & 0x04:
+            raise ArgumentError(
+                f"{self._name}: takes {len(positional)} arguments, {len(args)} given"
+                f"{place_of(self._fun)}"
+            )
+        defaults = len(self._fun.__defaults__ or ())  # type: ignore[attr-defined]
+        for k, name in enumerate(positional):
+            if k < len(args) and name in options and k >= code.co_posonlyargcount:
+                raise ArgumentError(
+                    f"{self._name}: argument '{name}' is given twice"
+                    f"{place_of(self._fun)}"
+                )
+            needed = k < len(positional) - defaults
+            if k >= len(args) and name not in options and needed:
+                raise ArgumentError(
+                    f"{self._name}: argument '{name}' is missing{place_of(self._fun)}"
+                )
+        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        for name in options:
+            if name not in known and not code.co_flags & 0x08:
+                raise ArgumentError(
+                    f"{self._name}: there is no argument '{name}'{place_of(self._fun)}"
+                )
+
+    def _body(
+        self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
+    ) -> Any:
+        """Run on traced arguments; `fresh` says that they are inputs of the trace."""
+        return self._fun(*args, **options)
+
+
+def one_class(
+    base: type[Function], fun: Callable[..., Any], label: str, **options: Any
+) -> Any:
+    """Return an instance of `base` that has a class of its own."""
+    name = name_of(fun)
+    own = type(name, (base,), {"__doc__": getattr(fun, "__doc__", None)})
+    return own(fun, label, **options)
+
+
+def function(
+    fun: "Callable[..., Any] | None" = None,
+    *,
+    static_argnums: "int | Sequence[int]" = (),
+    static_argnames: "str | Sequence[str]" = (),
+    shapes: "Mapping[str, str] | None" = None,
+) -> Any:
+    """Return a function compiled for each signature of arguments it meets.
+
+    Args:
+        fun: a Python function over arrays; NumPy's functions work inside.
+        static_argnums: positions of arguments that are settings, compared by equality.
+        static_argnames: names of such arguments.
+        shapes: sizes by argument name, as {"x": "n,3"}: one program for every n but 1.
+
+    Returns:
+        The compiled function, or a decorator where `fun` is not given.
+    """
+    options = {
+        "static_argnums": static_argnums,
+        "static_argnames": static_argnames,
+        "shapes": shapes,
+    }
+    if fun is None:
+        return functools.partial(function, **options)
+    return one_class(Function, fun, name_of(fun), **options)
+
+
+__all__ = ["Compiled", "Function", "TracedArray", "function", "one_class"]

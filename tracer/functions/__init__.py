@@ -1,0 +1,1 @@
+"""NumPy's functions over Values, for decorated functions and tapes alike."""

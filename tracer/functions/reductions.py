@@ -1,0 +1,182 @@
+"""Reductions: NumPy's axis and keepdims, and the means built on sums."""
+
+from typing import Any
+
+from ...ir.errors import OpTypeError
+from ...ir.graph import Value
+from ...ir.promote import cast_to
+from ...ir.sizes import SizeExpr
+from ...ir.types import dtype_of
+from ..builders import ArrayBuilder
+from ..dim import Dim
+from ..operands import axes_of, count_of, emit, floating, refuse, value
+
+
+def restore(b: ArrayBuilder, x: Value, axes: tuple[int, ...]) -> Value:
+    """Return a reduced value with its reduced axes back as size 1."""
+    return b.op("expand_dims", x, axes=axes) if axes else x  # type: ignore[no-any-return]
+
+
+def _reduced(
+    b: ArrayBuilder, name: str, x: Value, axes: tuple[int, ...], keepdims: Any
+) -> Value:
+    out = emit(b, name, x, axis=axes)
+    return restore(b, out, axes) if keepdims is True else out  # type: ignore[no-any-return]
+
+
+def sum(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Value:
+    """Return the sum over axes."""
+    refuse("sum", {"out": out, **options})
+    held = value(b, a, "sum")
+    if dtype is not None:
+        held = cast_to(b, held, dtype_of(dtype))
+    return _reduced(b, "sum", held, axes_of(axis, held.type.rank, "sum"), keepdims)
+
+
+def max(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Value:
+    """Return the largest element over axes."""
+    refuse("max", {"out": out, **options})
+    held = value(b, a, "max")
+    return _reduced(b, "max", held, axes_of(axis, held.type.rank, "max"), keepdims)
+
+
+def min(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Value:
+    """Return the smallest element over axes."""
+    refuse("min", {"out": out, **options})
+    held = value(b, a, "min")
+    return _reduced(b, "min", held, axes_of(axis, held.type.rank, "min"), keepdims)
+
+
+def size_like(b: ArrayBuilder, size: "int | SizeExpr", like: Value) -> Value:
+    """Return a count as a constant of the dtype and shape of `like`."""
+    return b.constant(size, like.type.dtype, like.type.shape)
+
+
+def mean(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Value:
+    """Return the sum over axes divided by the number of elements."""
+    refuse("mean", {"out": out, **options})
+    held = floating(b, a, "mean")
+    if dtype is not None:
+        held = cast_to(b, held, dtype_of(dtype))
+    axes = axes_of(axis, held.type.rank, "mean")
+    total = b.op("sum", held, axes=axes)
+    made = b.op("div", total, size_like(b, count_of(held.type.shape, axes), total))
+    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+
+
+def var(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: int = 0,
+    keepdims: Any = False,
+    *,
+    correction: Any = None,
+    **options: Any,
+) -> Value:
+    """Return the mean of squared distances from the mean."""
+    refuse("var", {"out": out, "dtype": dtype, **options})
+    held = floating(b, a, "var")
+    axes = axes_of(axis, held.type.rank, "var")
+    middle = b.broadcast(mean(b, held, axes, keepdims=True), held.type.shape)
+    total = b.op("sum", b.op("square", b.op("sub", held, middle)), axes=axes)
+    taken = ddof if not isinstance(correction, int) else correction
+    count = count_of(held.type.shape, axes) - taken
+    made = b.op("div", total, size_like(b, count, total))
+    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+
+
+def std(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the square root of the variance."""
+    return b.op("sqrt", var(b, a, *args, **options))  # type: ignore[no-any-return]
+
+
+def logsumexp(
+    b: ArrayBuilder, a: Any, axis: Any = None, keepdims: Any = False
+) -> Value:
+    """Return log(sum(exp(a))) over axes without overflow."""
+    held = floating(b, a, "logsumexp")
+    axes = axes_of(axis, held.type.rank, "logsumexp")
+    top = b.op("stop_gradient", b.op("max", held, axes=axes))
+    top = b.op("select", b.op("isfinite", top), top, 0.0)
+    wide = b.broadcast(restore(b, top, axes), held.type.shape)
+    total = b.op("sum", b.op("exp", b.op("sub", held, wide)), axes=axes)
+    made = b.op("add", b.op("log", total), top)
+    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+
+
+def norm(
+    b: ArrayBuilder, x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False
+) -> Value:
+    """Return a vector norm over one axis, or the root of the sum of squares.
+
+    The derivative at the zero vector is 0.
+    """
+    held = floating(b, x, "norm")
+    axes = axes_of(axis, held.type.rank, "norm")
+    vector = len(axes) == 1
+    if ord is None or (vector and ord == 2) or (len(axes) == 2 and ord == "fro"):
+        total = b.op("sum", b.op("square", held), axes=axes)
+        zero = b.op("eq", total, 0.0)
+        root = b.op("sqrt", b.op("select", zero, 1.0, total))
+        made = b.op("select", zero, 0.0, root)
+    elif vector and ord == 1:
+        made = b.op("sum", b.op("abs", held), axes=axes)
+    elif vector and ord in (float("inf"), float("-inf")):
+        made = b.op("max" if ord > 0 else "min", b.op("abs", held), axes=axes)
+    else:
+        raise OpTypeError(
+            f"norm: ord={ord!r} over {len(axes)} axes is not supported: "
+            "vectors have 1, 2, inf and -inf; matrices have 'fro'"
+        )
+    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+
+
+def size(b: ArrayBuilder, a: Any, axis: Any = None) -> "int | Dim":
+    """Return the number of elements, or the extent of an axis."""
+    held = value(b, a, "size")
+    got = count_of(held.type.shape, axes_of(axis, held.type.rank, "size"))
+    return got if isinstance(got, int) else Dim(got)
+
+
+def shape(b: ArrayBuilder, a: Any) -> "tuple[int | Dim, ...]":
+    """Return the extents of all axes."""
+    held = value(b, a, "shape")
+    return tuple(d if isinstance(d, int) else Dim(d) for d in held.type.shape)
+
+
+def ndim(b: ArrayBuilder, a: Any) -> int:
+    """Return the number of axes."""
+    return value(b, a, "ndim").type.rank

@@ -1,0 +1,208 @@
+"""`grad` and `value_and_grad`: the adjoint, built in the trace of the function."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+from ..ir.adjoint import pullback
+from ..ir.errors import ArgumentError, OpTypeError
+from ..ir.graph import Value
+from .array import TracedArray
+from .function import Function, one_class
+from .signature import quoted
+from .trace import Trace, name_of, place_of
+from .trees import flatten, paths, unflatten
+
+
+class Gradient(Function):
+    """The gradient of a function with a scalar result, with its value or without."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        name: str,
+        *,
+        argnums: "int | Sequence[int] | None",
+        argnames: "str | Sequence[str] | None",
+        keep_value: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(fun, name, **options)
+        if argnums is None and argnames is None:
+            argnums = 0
+        self._argnums = argnums
+        self._argnames = argnames
+        self._keep_value = keep_value
+
+    def _chosen(
+        self, args: Sequence[Any], options: Mapping[str, Any]
+    ) -> tuple[list["int | str"], bool]:
+        """Return the places that are differentiated, and whether it is one alone."""
+        nums, names = self._argnums, self._argnames
+        single = isinstance(nums, int) and names is None
+        single = single or (isinstance(names, str) and nums is None)
+        places: list[int | str] = []
+        for n in (nums,) if isinstance(nums, int) else nums or ():
+            at = n + len(args) if n < 0 else n
+            if 0 <= at < len(args):
+                places.append(at)
+                continue
+            name = self._reader.argument_name(at)
+            if name not in options:
+                raise ArgumentError(
+                    f"{self._name}: there is no argument {n} to differentiate: "
+                    f"{len(args)} given{place_of(self._fun)}"
+                )
+            places.append(name)
+        known = self._reader.argument_names
+        for name in (names,) if isinstance(names, str) else names or ():
+            if name in options:
+                places.append(name)
+            elif name in known and known.index(name) < len(args):
+                places.append(known.index(name))
+            else:
+                raise ArgumentError(
+                    f"{self._name}: there is no argument '{name}' to differentiate"
+                    f"{place_of(self._fun)}"
+                )
+        return places, single
+
+    def _body(
+        self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
+    ) -> Any:
+        places, single = self._chosen(args, options)
+        given, named = list(args), dict(options)
+        wrt: list[Value] = []
+        structures = []
+        for place in places:
+            tree = given[place] if isinstance(place, int) else named[place]
+            leaves, structure = flatten(tree)
+            name = (
+                place if isinstance(place, str) else self._reader.argument_name(place)
+            )
+            where = paths(structure, name)
+            arrays = [
+                self._source(trace, leaf, path, fresh)
+                for leaf, path in zip(leaves, where, strict=True)
+            ]
+            wrt += [a._value for a in arrays]
+            structures.append((structure, len(arrays)))
+            if isinstance(place, int):
+                given[place] = unflatten(structure, arrays)
+            else:
+                named[place] = unflatten(structure, arrays)
+        start = 0 if fresh else len(trace.builder.nodes)
+        value = self._value(trace, self._fun(*given, **named))
+        b = trace.builder
+        seed = b.constant(1.0, value.type.dtype)
+        nodes = b.nodes[start:]
+        cts = pullback(b, nodes, {value: seed}, wrt, name=name_of(self._fun))
+        grads = iter(
+            [
+                TracedArray(trace, b.zeros(x.type) if ct is None else ct)
+                for x, ct in zip(wrt, cts, strict=True)
+            ]
+        )
+        trees = [
+            unflatten(structure, [next(grads) for _ in range(count)])
+            for structure, count in structures
+        ]
+        made = trees[0] if single else tuple(trees)
+        return (TracedArray(trace, value), made) if self._keep_value else made
+
+    def _source(self, trace: Trace, leaf: Any, path: str, fresh: bool) -> TracedArray:
+        """Return an argument that is differentiated as a traced array of its own."""
+        if isinstance(leaf, bool) or isinstance(leaf, str) or callable(leaf):
+            raise ArgumentError(
+                f"{self._name}: argument {quoted(path)} is a {type(leaf).__name__} "
+                f"and cannot be differentiated{place_of(self._fun)}"
+            )
+        array = trace.lift(leaf, f"{self._name}: argument {quoted(path)}")
+        kind = array._value.type
+        if not kind.dtype.is_float:
+            what = (
+                "int: pass 3.0" if kind.shape == () else f"{kind}: use .astype(float)"
+            )
+            raise ArgumentError(
+                f"{self._name}: argument {quoted(path)}: grad needs floats, got {what}"
+                f"{place_of(self._fun)}"
+            )
+        return array if fresh else trace.alias(array)
+
+    def _value(self, trace: Trace, result: Any) -> Value:
+        if result is None:
+            raise ArgumentError(
+                "Cannot differentiate a function that returns None; "
+                f"did you forget to return a value from fn?{place_of(self._fun)}"
+            )
+        leaves, _ = flatten(result)
+        if len(leaves) != 1 or isinstance(result, (list, tuple, dict)):
+            self._not_scalar(f"{len(leaves)} arrays in a {type(result).__name__}")
+        value = trace.lift(leaves[0], f"{self._name}: the result")._value
+        if value.type.shape != () or not value.type.dtype.is_float:
+            self._not_scalar(str(value.type))
+        return value
+
+    def _not_scalar(self, what: str) -> NoReturn:
+        raise OpTypeError(
+            f"{self._name}: a gradient needs a scalar float result, got {what}"
+            f"{place_of(self._fun)}"
+            "\n  sum or average the result, or differentiate one element"
+        )
+
+
+def grad(
+    fun: "Callable[..., Any] | None" = None,
+    argnums: "int | Sequence[int] | None" = None,
+    argnames: "str | Sequence[str] | None" = None,
+    **options: Any,
+) -> Any:
+    """Return the gradient function of a function with a scalar result.
+
+    Args:
+        fun: a Python function over arrays with a float scalar result.
+        argnums: the positions to differentiate; an int gives the gradient itself, a
+            tuple a tuple of gradients. The first by default.
+        argnames: the names to differentiate.
+        options: as those of `function`.
+
+    Returns:
+        A compiled function; each gradient has the structure of its argument.
+    """
+    return _make("grad", False, fun, argnums, argnames, options)
+
+
+def value_and_grad(
+    fun: "Callable[..., Any] | None" = None,
+    argnums: "int | Sequence[int] | None" = None,
+    argnames: "str | Sequence[str] | None" = None,
+    **options: Any,
+) -> Any:
+    """Return a function that returns (value, gradient); otherwise as `grad`."""
+    return _make("value_and_grad", True, fun, argnums, argnames, options)
+
+
+def _make(
+    label: str,
+    keep_value: bool,
+    fun: "Callable[..., Any] | None",
+    argnums: "int | Sequence[int] | None",
+    argnames: "str | Sequence[str] | None",
+    options: dict[str, Any],
+) -> Any:
+    if fun is None:
+        made = grad if label == "grad" else value_and_grad
+        return partial(made, argnums=argnums, argnames=argnames, **options)
+    if isinstance(fun, Function):
+        reader = fun._reader
+        options.setdefault("static_argnums", tuple(reader.static_argnums))
+        options.setdefault("static_argnames", tuple(reader.static_argnames))
+    return one_class(
+        Gradient,
+        fun,
+        f"{label} of {name_of(fun)}",
+        argnums=argnums,
+        argnames=argnames,
+        keep_value=keep_value,
+        **options,
+    )

@@ -1,0 +1,81 @@
+"""Find the function that stands for a NumPy callable, or say that there is none."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import UnknownFunction
+from ..ir.loc import traced_at, user_loc
+from .functions import reductions
+from .functions.table import BY_NUMPY, Impl, public_name
+
+# ufunc.reduce that is a reduction here
+_REDUCE: dict[np.ufunc, Impl] = {
+    np.add: reductions.sum,
+    np.maximum: reductions.max,
+    np.minimum: reductions.min,
+}
+
+
+def _logaddexp_reduce(b: Any, a: Any, axis: Any = 0, *rest: Any, **options: Any) -> Any:
+    return reductions.logsumexp(b, a, axis, options.get("keepdims", False))
+
+
+def of_ufunc(ufunc: np.ufunc, method: str) -> Impl:
+    """Return the function of a ufunc call.
+
+    Raises:
+        UnknownFunction: the ufunc, or this method of it, has no traced form.
+    """
+    if method == "__call__":
+        found = BY_NUMPY.get(ufunc)
+        if found is not None:
+            return found
+        raise unknown(ufunc)
+    if method == "reduce":
+        if ufunc is np.logaddexp:
+            return _logaddexp_reduce
+        made = _REDUCE.get(ufunc)
+        if made is not None:
+            return _first_axis(made)
+    raise unknown(ufunc, f".{method}")
+
+
+def _first_axis(impl: Impl) -> Impl:
+    """Return a reduction whose default is axis 0, as ufunc.reduce has it."""
+
+    def reduce(b: Any, a: Any, axis: Any = 0, *rest: Any, **options: Any) -> Any:
+        if options.get("initial") is np._NoValue:
+            del options["initial"]
+        return impl(b, a, axis, **options)
+
+    return reduce
+
+
+def of_function(function: Callable[..., Any]) -> Impl:
+    """Return the function of a NumPy function that is not a ufunc.
+
+    Raises:
+        UnknownFunction: it has no traced form.
+    """
+    found = BY_NUMPY.get(function)
+    if found is None:
+        raise unknown(function)
+    return found
+
+
+def unknown(function: Callable[..., Any], method: str = "") -> UnknownFunction:
+    """Return the error of a NumPy callable without a traced form."""
+    name = public_name(function) + method
+    known = sorted({public_name(f) for f in BY_NUMPY})
+    near = difflib.get_close_matches(name, known, 3, 0.5)
+    advice = (
+        f"\n  near it: {', '.join('np.' + n for n in near)}"
+        if near
+        else "\n  write it with the functions that have one"
+    )
+    return UnknownFunction(
+        f"np.{name} has no traced form{traced_at(user_loc(2))}{advice}"
+    )

@@ -1,0 +1,192 @@
+"""Run what is pending: from values to the program that computes them.
+
+The sub-graph that values need is cut out of the history, numbered from its inputs, and
+looked up by that numbered form; so a loop that records the same ops again runs the same
+program. Every value that a handle names and the program computes is stored.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..ir.errors import GraphError
+from ..ir.graph import Graph, Node, Value
+from . import engine
+from .cell import Array, Cell
+
+# numbered form -> program
+_PROGRAMS: dict[Any, engine.Program] = {}
+_MOST_PROGRAMS = 4096
+
+
+def programs() -> int:
+    """Return how many programs of tapes are compiled."""
+    return len(_PROGRAMS)
+
+
+def run(roots: Iterable[Value]) -> None:
+    """Compute values and store their arrays."""
+    wanted = [v for v in roots if v.cell.array is None]
+    if not wanted:
+        return
+    nodes = _history(wanted)
+    inputs: list[Value] = []
+    numbers: dict[Value, int] = {}
+    key, arrays = _numbered(nodes, inputs, numbers)
+    outputs = _outputs(nodes, wanted)
+    form = (tuple(key), tuple([numbers[v] for v in outputs]))
+    program = _PROGRAMS.get(form)
+    if program is None:
+        program = engine.compile_graph(_graph(nodes, inputs, outputs, arrays))
+        if len(_PROGRAMS) >= _MOST_PROGRAMS:
+            del _PROGRAMS[next(iter(_PROGRAMS))]
+        _PROGRAMS[form] = program
+    for value, array in zip(outputs, program.run(arrays), strict=True):
+        array.setflags(write=False)
+        value.cell.array = array
+    for value in outputs:
+        forget(value)
+
+
+def forget(value: Value) -> None:
+    """Drop the history of a value that has its array.
+
+    A product of floats keeps it while a handle lives: what is added to the handle must
+    contract to fma whether the product was looked at or not.
+    """
+    node = value.node
+    if node is None:
+        return
+    product = node.primitive.name == "mul" and value.type.dtype.is_float
+    if not product or value.cell.handles == 0:
+        value.node = None
+
+
+def _history(roots: Sequence[Value]) -> list[Node]:
+    """Return the nodes that values need, operands first."""
+    done: set[Node] = set()
+    order: list[Node] = []
+    stack: list[Node | tuple[Node]] = []
+    for root in reversed(roots):
+        if root.node is None:
+            raise GraphError(f"a value of {root.type} has neither array nor history")
+        stack.append(root.node)
+    while stack:
+        top = stack.pop()
+        if type(top) is tuple:
+            order.append(top[0])
+            continue
+        assert isinstance(top, Node)
+        if top in done:
+            continue
+        done.add(top)
+        stack.append((top,))
+        for x in reversed(top.operands):
+            cell = x.cell
+            if cell is not None and cell.array is not None:
+                continue
+            node = x.node
+            if node is None:
+                raise GraphError(
+                    f"operand {x.type} of {top.primitive.name} has neither array "
+                    "nor history"
+                )
+            if node not in done:
+                stack.append(node)
+    return order
+
+
+def _numbered(
+    nodes: Sequence[Node], inputs: list[Value], numbers: dict[Value, int]
+) -> tuple[list[Any], list[Array]]:
+    """Number inputs and results; returns the numbered form and the input arrays.
+
+    Equal array objects are one input.
+    """
+    key: list[Any] = []
+    arrays: list[Array] = []
+    by_array: dict[int, int] = {}
+    count = 0
+    for node in nodes:
+        part: list[Any] = [node.primitive]
+        for x in node.operands:
+            number = numbers.get(x)
+            if number is None:
+                array = x.cell.array
+                number = by_array.get(id(array))
+                if number is None:
+                    number = by_array[id(array)] = count
+                    count += 1
+                    inputs.append(x)
+                    arrays.append(array)
+                    key.append(x.type)
+                numbers[x] = number
+            part.append(number)
+        if node.params:
+            part.append(_params_key(node.params))
+        key.append(tuple(part))
+        for result in node.results:
+            numbers[result] = count
+            count += 1
+    return key, arrays
+
+
+def _params_key(params: Any) -> tuple[Any, ...]:
+    """Return params as something hashable, the sign of zero and NaN kept apart."""
+    return tuple(
+        [
+            (name, item.hex() if type(item) is float else item, type(item))
+            for name, item in sorted(params.items())
+        ]
+    )
+
+
+def _outputs(nodes: Sequence[Node], wanted: Sequence[Value]) -> list[Value]:
+    """Return the values to store: those wanted, and all that a handle names."""
+    outputs = dict.fromkeys(wanted)
+    for node in nodes:
+        for result in node.results:
+            cell = result.cell
+            if cell is not None and cell.handles and cell.array is None:
+                outputs[result] = None
+    return list(outputs)
+
+
+def _graph(
+    nodes: Sequence[Node],
+    inputs: Sequence[Value],
+    outputs: Sequence[Value],
+    arrays: Sequence[Array],
+) -> Graph:
+    """Return the sub-graph as a program of its own."""
+    by_array: dict[int, Value] = {}
+    made: dict[Value, Value] = {}
+    fresh: list[Value] = []
+    for x, array in zip(inputs, arrays, strict=True):
+        fresh.append(Value(x.type, None, len(fresh)))
+        by_array[id(array)] = fresh[-1]
+    copies: list[Node] = []
+    for node in nodes:
+        operands = []
+        for x in node.operands:
+            new = made.get(x)
+            if new is None:
+                new = made[x] = by_array[id(x.cell.array)]
+            operands.append(new)
+        copy = Node(
+            node.primitive, tuple(operands), node.params,
+            [r.type for r in node.results], node.loc,
+        )  # fmt: skip
+        copy.checked = True
+        copies.append(copy)
+        made.update(zip(node.results, copy.results, strict=True))
+    return Graph(
+        "tape",
+        fresh,
+        copies,
+        [made[v] for v in outputs],
+        [f"x{k}" for k in range(len(fresh))],
+        output_names=[f"out{k}" for k in range(len(outputs))],
+    )
+
+
+__all__ = ["Cell", "forget", "programs", "run"]

@@ -1,0 +1,256 @@
+"""The recorder of a thread: where operations on tensors go.
+
+Operations append nodes and check types at once; nothing is computed until a value is
+looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
+`MOST_NODES` nodes or `MOST_BYTES` bytes of arrays it runs.
+"""
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.errors import EscapedValue, OpTypeError, SizeError
+from ..ir.graph import Graph, Node, Value
+from ..ir.loc import traced_at, user_loc
+from ..ir.types import DType, Shape, TensorType, dtype_of
+from . import pending
+from .array import TracedArray
+from .builders import Array, ArrayBuilder
+from .cell import Cell, is_known, leaf
+from .functions.table import Impl
+from .operators import Operators
+
+if TYPE_CHECKING:
+    from .tape import GradientTape
+    from .tensor import Tensor
+
+MOST_NODES = 4096
+MOST_BYTES = 64 << 20
+_TRIM_FROM = 64
+
+# Python numbers that are part of a program; all others are inputs of it.
+_LITERALS = frozenset((0, 1, -1, 2, 0.5))
+
+
+class TapeBuilder(ArrayBuilder):
+    """The builder of a thread's tapes: arrays and numbers of the user are inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_user = False
+        self.bytes = 0
+
+    def array(self, array: Array) -> Value:
+        """Return a leaf that holds a copy of the array."""
+        self.bytes += array.nbytes
+        return leaf(array)
+
+    def number(self, number: np.generic) -> Value:
+        """Return a leaf that holds a NumPy scalar."""
+        return leaf(np.asarray(number))
+
+    def constant(
+        self, value: Any, dtype: DType | None = None, shape: Shape = ()
+    ) -> Value:
+        """Return a literal, or a leaf where the user wrote a number of no note."""
+        if self.by_user and type(value) in (float, int) and value not in _LITERALS:
+            wanted = dtype or dtype_of(np.asarray(value).dtype)
+            held = Value(TensorType(wanted, ()), None, 0)
+            held.cell = Cell(np.asarray(value).astype(wanted.numpy))
+            return self.broadcast(held, shape)
+        return super().constant(value, dtype, shape)
+
+
+class Recorder:
+    """One a thread."""
+
+    def __init__(self, handle: "type[Tensor]") -> None:
+        self.handle = handle
+        self.builder = TapeBuilder()
+        self.tapes: list[GradientTape] = []  # that record now
+        self.kept: weakref.WeakSet[GradientTape] = weakref.WeakSet()
+        self.epoch = 0  # changes whenever what is recorded changes
+        self.group: dict[Value, None] = {}  # to run together
+        self._ran = 0  # nodes before this have run, where a handle names them
+
+    # -- recording ----------------------------------------------------------------------
+
+    def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a function on what user code passed; returns tensors."""
+        b = self.builder
+        handle = self.handle
+        b.loc = user_loc(2)
+        given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
+        b.by_user = True
+        try:
+            if options:
+                named = {k: self.unwrap(v) for k, v in options.items()}
+                out = impl(b, *given, **named)
+            else:
+                out = impl(b, *given)
+        except (OpTypeError, SizeError) as error:
+            if b.loc is None or "traced at:" in str(error):
+                raise
+            raise type(error)(f"{error}{traced_at(b.loc)}") from None
+        finally:
+            b.by_user = False
+        if len(b.nodes) - self._ran > MOST_NODES or b.bytes > MOST_BYTES:
+            made = self.wrap(out, given)
+            self.flush()
+            return made
+        return self.wrap(out, given)
+
+    def wrap(self, out: Any, given: Sequence[Any] = ()) -> Any:
+        """Return Values as tensors; a Value that was given becomes one of its own."""
+        if type(out) is Value:
+            node = out.node
+            if node is not None and node.primitive.name == "constant":
+                return self.handle(self.concrete(out))
+            for x in given:
+                if x is out:
+                    return self.handle(self.alias(out))
+            return self.handle(out)
+        if isinstance(out, (tuple, list)):
+            return type(out)([self.wrap(item, given) for item in out])
+        return out
+
+    def alias(self, value: Value) -> Value:
+        """Return the same elements as a value of its own; cotangents flow through."""
+        return self.builder.op("reshape", value, shape=value.type.shape)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def concrete(value: Value) -> Value:
+        """Return a literal as a leaf of its own."""
+        assert value.node is not None, "a literal has a node"
+        evaluate = value.node.primitive.evaluate
+        return leaf(np.asarray(evaluate(**value.node.params)))
+
+    def unwrap(self, x: Any) -> Any:
+        """Return what a function gets for x: Values for tensors, in lists too."""
+        if isinstance(x, Operators):
+            if isinstance(x, TracedArray):
+                raise EscapedValue(str(x._trace._escaped((x,))))
+            return x._value
+        if type(x) is tuple or type(x) is list:
+            return type(x)([self.unwrap(item) for item in x])
+        if isinstance(x, slice):
+            return slice(*[_plain(part) for part in (x.start, x.stop, x.step)])
+        return x
+
+    def replay(self, graph: Graph, leaves: Sequence[Any]) -> "list[Tensor]":
+        """Record the nodes of a traced function; returns its results as tensors."""
+        b = self.builder
+        b.loc = user_loc(2)
+        made: dict[Value, Value] = {}
+        arguments = len(graph.inputs) - len(graph.captures)
+        for x, given in zip(graph.inputs[:arguments], leaves, strict=True):
+            value = self.unwrap(given)
+            if not isinstance(value, Value):
+                value = leaf(np.asarray(value, x.type.dtype.numpy))
+            made[x] = value
+        for x, held in zip(graph.inputs[arguments:], graph.captures, strict=True):
+            made[x] = leaf(held, copy=False)
+        for node in graph.nodes:
+            if node.primitive.name == "constant":
+                results: Sequence[Value] = (b.constant(**_literal(node)),)
+            else:
+                operands = tuple([made[x] for x in node.operands])
+                results = b.apply(node.primitive, operands, node.params)
+            made.update(zip(node.results, results, strict=True))
+        given_values = list(made[x] for x in graph.inputs)
+        return [self.wrap(made[v], given_values) for v in graph.outputs]
+
+    # -- running ------------------------------------------------------------------------
+
+    def look(self, value: Value) -> Array:
+        """Return the array of a value, computing what it needs."""
+        cell = value.cell
+        if cell.array is None:
+            roots = [value]
+            if value in self.group:
+                roots += self._alive(v for v in self.group if v is not value)
+                self.group.clear()
+            pending.run(roots)
+            if not self.tapes and len(self.builder.nodes) > _TRIM_FROM:
+                self.trim()
+        return cell.array  # type: ignore[no-any-return]  # Any is the tracer's cell
+
+    def run_together(self, values: Iterable[Value]) -> None:
+        """Note values that are to be computed by one program, whichever is looked at."""
+        for value in values:
+            if not is_known(value) and value.node is not None:
+                self.group[value] = None
+
+    @staticmethod
+    def _alive(values: Iterable[Value]) -> list[Value]:
+        return [
+            v
+            for v in values
+            if v.cell is not None and v.cell.handles and v.cell.array is None
+        ]
+
+    def run_group(self) -> None:
+        """Compute the noted values that a handle still names."""
+        if self.group:
+            roots = self._alive(self.group)
+            self.group.clear()
+            pending.run(roots)
+
+    def flush(self) -> None:
+        """Compute every pending value that a handle names."""
+        nodes = self.builder.nodes
+        self.group.clear()
+        found = [r for node in nodes[self._ran :] for r in node.results]
+        pending.run(self._alive(found))
+        self._ran = len(nodes)
+        self.builder.bytes = 0
+        if not self.tapes:
+            self.trim()
+
+    def trim(self) -> None:
+        """Forget nodes that nothing can ask for; only while no tape records."""
+        nodes = self.builder.nodes
+        for node in nodes:
+            for r in node.results:
+                cell = r.cell
+                if cell is not None and cell.handles and cell.array is None:
+                    return
+        kept = self._needed()
+        for node in nodes:
+            if node in kept or node.primitive.name == "constant":
+                continue
+            for r in node.results:
+                if is_known(r):
+                    pending.forget(r)
+                else:
+                    r.node = None
+        nodes.clear()
+        self._ran = 0
+
+    def _needed(self) -> set[Node]:
+        """Return the nodes that gradients of finished tapes may need."""
+        kept: set[Node] = set()
+        stack = [node for tape in self.kept for node in tape._nodes()]
+        while stack:
+            node = stack.pop()
+            if node in kept:
+                continue
+            kept.add(node)
+            for x in node.operands:
+                if x.node is not None and not is_known(x):
+                    stack.append(x.node)
+        return kept
+
+
+def _plain(x: Any) -> Any:
+    return int(x) if isinstance(x, Operators) else x
+
+
+def _literal(node: Node) -> dict[str, Any]:
+    value, kind = node.params["value"], node.params["type"]
+    held = getattr(value, "array", None)
+    if held is not None:
+        return {"value": held}
+    return {"value": value, "dtype": kind.dtype, "shape": kind.shape}

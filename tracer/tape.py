@@ -1,0 +1,382 @@
+"""Gradient tapes: which operations they see, and the gradient of what they saw.
+
+A tape is a list of nodes and the moments at which values were watched. What it recorded
+follows from these by one sweep: an op is recorded when an operand is on the tape and is a
+float. The adjoint goes into the same recorder, so other tapes can differentiate it.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from ..ir.adjoint import pullback
+from ..ir.errors import ArgumentError
+from ..ir.graph import Node, Value
+from ..ir.promote import cast_to
+from .operands import emit
+from .operands import value as as_value
+from .recorder import Recorder
+from .tensor import Tensor, current_recorder
+from .trees import Structure, flatten, unflatten
+from .variable import Variable
+
+_LOG = logging.getLogger("pullback")
+_USED = (
+    "A non-persistent GradientTape can only be used to compute one set of gradients "
+    "(or jacobians)"
+)
+
+
+class UnconnectedGradients(Enum):
+    """What `gradient` gives for a source that the target does not depend on."""
+
+    NONE = "none"
+    ZERO = "zero"
+
+
+class GradientTape:
+    """Records operations so that gradients can be asked for.
+
+    Args:
+        persistent: whether `gradient` may be called more than once.
+        watch_accessed_variables: whether trainable variables are watched when read.
+    """
+
+    def __init__(
+        self, persistent: bool = False, watch_accessed_variables: bool = True
+    ) -> None:
+        self._persistent = persistent
+        self._watch_accessed = watch_accessed_variables
+        self._recorder: Recorder | None = None
+        self._start = -1  # where the running segment began; -1: not recording
+        self._used = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._segments: list[Node] = []
+        self._watched: list[tuple[int, Value]] = []  # nodes before it, the value
+        self._explicit: list[Variable] = []
+        self._reads: dict[Variable, list[Value]] = {}
+
+    # -- recording ----------------------------------------------------------------------
+
+    def __enter__(self) -> "GradientTape":
+        if self._start >= 0:
+            raise ValueError(
+                "Tape is still recording, This can happen if you try to re-enter an "
+                "already-active tape."
+            )
+        recorder = current_recorder()
+        if not recorder.tapes:
+            recorder.run_group()
+            recorder.trim()
+        self._recorder = recorder
+        self._resume()
+        recorder.kept.add(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._start >= 0:
+            self._pause()
+
+    def _resume(self) -> None:
+        recorder = self._on()
+        self._start = len(recorder.builder.nodes)
+        recorder.tapes.append(self)
+        recorder.epoch += 1
+
+    def _pause(self) -> None:
+        recorder = self._on()
+        self._segments += recorder.builder.nodes[self._start :]
+        self._start = -1
+        recorder.tapes.remove(self)
+        recorder.epoch += 1
+
+    def _on(self) -> Recorder:
+        assert self._recorder is not None, "the tape has been entered"
+        return self._recorder
+
+    def _nodes(self) -> list[Node]:
+        if self._start < 0:
+            return self._segments
+        return self._segments + self._on().builder.nodes[self._start :]
+
+    def _count(self) -> int:
+        running = len(self._on().builder.nodes) - self._start if self._start >= 0 else 0
+        return len(self._segments) + running
+
+    def _note_read(self, variable: Variable, read: Value) -> None:
+        """Take a read of a variable as that variable, where it is watched."""
+        if (self._watch_accessed and variable.trainable) or any(
+            v is variable for v in self._explicit
+        ):
+            self._reads.setdefault(variable, []).append(read)
+            self._watched.append((self._count(), read))
+
+    def watch(self, tensor: Any) -> None:
+        """Have tensors or variables, in any nesting, on the tape from here on.
+
+        Raises:
+            ValueError: a leaf is not a tensor.
+        """
+        leaves, _ = flatten(tensor)
+        for x in leaves:
+            if not isinstance(x, Tensor):
+                raise ValueError(
+                    "Passed in object of type "
+                    f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
+                )
+            if x.dtype.kind != "f":
+                _LOG.warning(
+                    "The dtype of the watched tensor must be floating "
+                    "(e.g. float64), got %s",
+                    x.dtype,
+                )
+            if isinstance(x, Variable):
+                self._explicit.append(x)
+                self._reads.setdefault(x, [])
+                if self._recorder is not None:
+                    self._recorder.epoch += 1  # the next read is a new one
+            else:
+                at = self._count() if self._recorder is not None else 0
+                self._watched.append((at, x._value))
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Record nothing inside the context.
+
+        Raises:
+            RuntimeError: the tape is not recording.
+        """
+        if self._start < 0:
+            raise RuntimeError(
+                "Trying to stop recording a tape which is not recording."
+            )
+        self._pause()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def reset(self) -> None:
+        """Forget everything recorded and watched."""
+        recording = self._start >= 0
+        if recording:
+            self._pause()
+        self._clear()
+        self._used = False
+        if recording:
+            self._resume()
+
+    def watched_variables(self) -> tuple[Variable, ...]:
+        """Return the variables on the tape in the order they were made."""
+        return tuple(sorted(self._reads, key=lambda v: v._order))
+
+    def __del__(self) -> None:
+        recorder = self._recorder
+        if recorder is None or not self._segments:
+            return
+        self._clear()
+        recorder.kept.discard(self)
+        if not recorder.tapes:
+            recorder.trim()
+
+    # -- gradients ----------------------------------------------------------------------
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: "str | UnconnectedGradients" = UnconnectedGradients.NONE,
+    ) -> Any:
+        """Return the gradient of targets with respect to sources.
+
+        Args:
+            target: tensors or variables, in any nesting; several are summed.
+            sources: tensors or variables, in any nesting.
+            output_gradients: the cotangents of the targets; ones by default.
+            unconnected_gradients: "none" or "zero", for sources without a path.
+
+        Returns:
+            The gradients in the structure of `sources`.
+
+        Raises:
+            RuntimeError: the tape is not persistent and was used.
+            TypeError: the target is None, or holds something else than tensors.
+            LookupError: a path goes through an op without a gradient.
+        """
+        try:
+            unconnected = UnconnectedGradients(unconnected_gradients)
+        except ValueError:
+            raise ValueError(
+                f"Unknown value for unconnected_gradients: {unconnected_gradients!r}"
+            ) from None
+        if self._used:
+            raise RuntimeError(_USED)
+        if target is None:
+            raise TypeError(
+                "Argument `target` should be a list or nested structure of Tensors, "
+                "Variables or CompositeTensors to be differentiated, but received None."
+            )
+        targets = _tensors(target, "target")
+        leaves, structure = _with_structure(sources, "sources")
+        if not self._persistent and self._start >= 0:
+            self._pause()
+        self._recorder = self._recorder or current_recorder()
+        try:
+            found = self._gradient(targets, leaves, output_gradients, unconnected)
+        finally:
+            if not self._persistent:
+                self._release()
+        return unflatten(structure, found)
+
+    def _release(self) -> None:
+        self._used = True
+        self._segments = []
+        self._watched = []
+        self._on().kept.discard(self)
+        self._reads = {variable: [] for variable in self._reads}
+
+    def _gradient(
+        self,
+        targets: Sequence[Tensor],
+        sources: Sequence[Tensor],
+        output_gradients: Any,
+        unconnected: UnconnectedGradients,
+    ) -> list[Any]:
+        recorder = self._on()
+        b = recorder.builder
+        cts: dict[Value, Value] = {}
+        own: dict[int, Value] = {}  # id of a variable that is a target -> cotangent
+        seeds = _seeds(recorder, targets, output_gradients)
+        for x, seed in zip(targets, seeds, strict=True):
+            if seed is None:
+                continue
+            if isinstance(x, Variable):
+                before = own.get(id(x))
+                own[id(x)] = seed if before is None else b.op("add", before, seed)
+            else:
+                before = cts.get(x._value)
+                cts[x._value] = seed if before is None else b.op("add", before, seed)
+        reads = [
+            self._reads.get(x, []) if isinstance(x, Variable) else [x._value]
+            for x in sources
+        ]
+        wrt = list(dict.fromkeys(v for values in reads for v in values))
+        found = pullback(b, self._recorded(), cts, wrt, name="target") if cts else []
+        by_value = dict(zip(wrt, found, strict=bool(cts)))
+        results = []
+        made: dict[Value, Tensor] = {}
+        for x, values in zip(sources, reads, strict=True):
+            parts = [own.get(id(x)), *[by_value.get(v) for v in values]]
+            results.append(
+                _collected(recorder, x, [p for p in parts if p is not None], made,
+                           unconnected)
+            )  # fmt: skip
+        recorder.run_together([x._value for x in targets if type(x) is Tensor])
+        recorder.run_together([r._value for r in results if r is not None])
+        return results
+
+    def _recorded(self) -> list[Node]:
+        """Return the nodes that were recorded, given when values were watched."""
+        nodes = self._nodes()
+        on: set[Value] = set()
+        recorded: list[Node] = []
+        at = 0
+        for moment, value in [*self._watched, (len(nodes), None)]:
+            for node in nodes[at:moment]:
+                for x in node.operands:
+                    if x in on and x.type.dtype.kind == "f":
+                        recorded.append(node)
+                        on.update(node.results)
+                        break
+            at = max(at, moment)
+            if value is not None:
+                on.add(value)
+        return recorded
+
+
+def _collected(
+    recorder: Recorder,
+    source: Tensor,
+    parts: list[Value],
+    made: dict[Value, Tensor],
+    unconnected: UnconnectedGradients,
+) -> "Tensor | None":
+    b = recorder.builder
+    if not parts:
+        if unconnected is UnconnectedGradients.NONE:
+            return None
+        return Tensor(Recorder.concrete(b.zeros(as_kind(source))))
+    total = parts[0]
+    for part in parts[1:]:
+        total = b.op("add", total, part)
+    known = made.get(total)
+    if known is not None:
+        return Tensor(recorder.alias(total))
+    result: Tensor = recorder.wrap(total, ())
+    made[total] = result
+    return result
+
+
+def as_kind(x: Tensor) -> Any:
+    """Return the TensorType of a tensor, without reading a variable."""
+    return x._current.type if isinstance(x, Variable) else x._value.type
+
+
+def _seeds(
+    recorder: Recorder, targets: Sequence[Tensor], output_gradients: Any
+) -> list["Value | None"]:
+    """Return a cotangent for each target; None for one that carries none."""
+    b = recorder.builder
+    if output_gradients is None:
+        given: list[Any] = [None] * len(targets)
+    elif isinstance(output_gradients, (list, tuple, dict)):
+        given = _flat_with_none(output_gradients)
+    else:
+        given = [output_gradients]
+    if len(given) != len(targets):
+        raise ArgumentError(
+            f"gradient: {len(given)} output_gradients for {len(targets)} targets"
+        )
+    out: list[Value | None] = []
+    for x, seed in zip(targets, given, strict=True):
+        kind = as_kind(x)
+        if not kind.dtype.is_float:
+            out.append(None)
+        elif seed is None:
+            out.append(b.constant(1.0, kind.dtype, kind.shape))
+        else:
+            held = as_value(b, recorder.unwrap(seed), "output_gradients")
+            cast = cast_to(b, held, kind.dtype)
+            out.append(emit(b, "broadcast_to", cast, kind.shape))
+    return out
+
+
+def _flat_with_none(tree: Any) -> list[Any]:
+    if isinstance(tree, dict):
+        tree = [tree[key] for key in sorted(tree)]
+    if isinstance(tree, (list, tuple)):
+        return [leaf for item in tree for leaf in _flat_with_none(item)]
+    return [tree]
+
+
+def _tensors(tree: Any, what: str) -> list[Tensor]:
+    return _with_structure(tree, what)[0]
+
+
+def _with_structure(tree: Any, what: str) -> tuple[list[Tensor], Structure]:
+    leaves, structure = flatten(tree)
+    for x in leaves:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"Argument `{what}` should be a list or nested structure of Tensors or "
+                f"Variables, but holds a {type(x).__name__}: {x!r}"
+            )
+    return leaves, structure
+
+
+__all__ = ["GradientTape", "UnconnectedGradients"]

@@ -1,0 +1,203 @@
+"""A trace: a Python function run once on arrays without values, into a graph.
+
+One trace is open in a thread at a time; decorated functions met inside it are traced into
+it. A trace that is closed answers no more: its arrays have escaped.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import ArgumentError, EscapedValue, OpTypeError, SizeError
+from ..ir.graph import Graph, Value
+from ..ir.loc import register_room, traced_at, user_loc
+from ..ir.sizes import names_in
+from ..ir.types import TensorType
+from .array import TracedArray, described
+from .builders import TraceBuilder
+from .functions.table import Impl
+from .operands import value as as_value
+from .operators import Operators
+from .state import STATE
+from .trees import Structure, flatten, paths, unflatten
+
+register_room(__file__)
+
+
+class Trace:
+    """An open trace: its builder, and the way from arrays to values and back."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.builder = TraceBuilder()
+        self.closed = False
+
+    # -- ops ----------------------------------------------------------------------------
+
+    def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a function on what user code passed; returns traced arrays.
+
+        Raises:
+            EscapedValue: the trace is closed.
+            OpTypeError, SizeError: with the user's line.
+        """
+        if self.closed:
+            raise self._escaped(args)
+        b = self.builder
+        b.loc = user_loc(2)
+        try:
+            given = [
+                a._value
+                if type(a) is TracedArray and a._trace is self
+                else self.unwrap(a)
+                for a in args
+            ]
+            if options:
+                out = impl(b, *given, **{k: self.unwrap(v) for k, v in options.items()})
+            else:
+                out = impl(b, *given)
+        except (OpTypeError, SizeError) as error:
+            if b.loc is None or "traced at:" in str(error):
+                raise
+            raise type(error)(f"{error}{traced_at(b.loc)}") from None
+        if type(out) is Value:
+            return TracedArray(self, out)
+        return self._wrapped(out)
+
+    def _wrapped(self, out: Any) -> Any:
+        if isinstance(out, Value):
+            return TracedArray(self, out)
+        if isinstance(out, (tuple, list)):
+            return type(out)([self._wrapped(item) for item in out])
+        return out
+
+    def unwrap(self, x: Any) -> Any:
+        """Return what a function gets for x: Values for traced arrays, in lists too."""
+        if isinstance(x, Operators):
+            if not isinstance(x, TracedArray):
+                return np.asarray(x)  # a tensor's value, known outside of the trace
+            if x._trace is self:
+                return x._value
+            raise x._trace._escaped((x,))
+        if isinstance(x, slice):
+            if any(isinstance(p, Operators) for p in (x.start, x.stop, x.step)):
+                return slice(*[self.unwrap(p) for p in (x.start, x.stop, x.step)])
+            return x
+        if type(x) is tuple or type(x) is list:
+            return type(x)([self.unwrap(item) for item in x])
+        return x
+
+    def _escaped(self, args: Sequence[Any]) -> EscapedValue:
+        found = [a for a in args if isinstance(a, TracedArray)]
+        what = described(found[0]._value) if found else "a traced array"
+        made = found[0]._value.node if found else None
+        where = f"\n  made at: {made.loc}" if made is not None and made.loc else ""
+        return EscapedValue(
+            f"{what} was used after the trace of {self.name} closed"
+            f"{traced_at(user_loc(3))}{where}"
+            "\n  return it from the function instead of keeping it elsewhere"
+        )
+
+    # -- inputs and outputs --------------------------------------------------------------
+
+    def argument(self, kind: TensorType, name: str) -> TracedArray:
+        """Add an input and return its array."""
+        return TracedArray(self, self.builder.input(kind, name))
+
+    def lift(self, leaf: Any, what: str) -> TracedArray:
+        """Return a leaf of a result, or of a call's arguments, as a traced array.
+
+        Raises:
+            ArgumentError: it is neither an array nor a number.
+        """
+        if isinstance(leaf, TracedArray) and leaf._trace is self:
+            return leaf
+        self.builder.loc = self.builder.loc or user_loc(2)
+        try:
+            return TracedArray(self, as_value(self.builder, self.unwrap(leaf), what))
+        except OpTypeError:
+            raise ArgumentError(
+                f"{what} is a {type(leaf).__name__}, not an array or a number: {leaf!r}"
+            ) from None
+
+    def alias(self, x: TracedArray) -> TracedArray:
+        """Return x as a value of its own, so that it can be told from other uses."""
+        value = x._value
+        made = self.builder.op("reshape", value, shape=value.type.shape)
+        return TracedArray(self, made)
+
+    # -- opening and closing -------------------------------------------------------------
+
+    def __enter__(self) -> "Trace":
+        assert STATE.trace is None, "a trace is open in this thread"
+        STATE.trace = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        STATE.trace = None
+        self.closed = True
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """Return a function's name, for graphs and messages."""
+    return getattr(fun, "__name__", type(fun).__name__)
+
+
+def place_of(fun: Callable[..., Any]) -> str:
+    """Return the line of an error message that points at a function's definition."""
+    inner = fun
+    while not hasattr(inner, "__code__"):
+        following = getattr(inner, "__wrapped__", getattr(inner, "func", None))
+        if following is None:
+            return ""
+        inner = following
+    code = inner.__code__
+    return f"\n  defined at: {code.co_filename}:{code.co_firstlineno} in {name_of(fun)}"
+
+
+def finish(
+    trace: Trace, result: Any, names: Sequence[str] = ()
+) -> tuple[Graph, Structure]:
+    """Return the graph of a trace with the leaves of `result` as its outputs."""
+    leaves, structure = flatten(result)
+    what = f"{trace.name}: a result"
+    outputs = [trace.lift(leaf, what)._value for leaf in leaves]
+    found = list(names) or paths(structure, "out")
+    graph = trace.builder.finish(trace.name, outputs, found)
+    known: dict[str, None] = {}
+    for x in graph.inputs:
+        for d in x.type.shape:
+            for size in sorted(names_in(d)):
+                known[size] = None
+    graph.sizes[:] = list(known)
+    return graph, structure
+
+
+def trace(
+    fun: Callable[..., Any],
+    specs: Sequence[Any],
+    names: Sequence[str],
+) -> Graph:
+    """Trace a function on arguments of given types.
+
+    Args:
+        fun: takes one argument a spec.
+        specs: trees of TensorTypes, one an argument; sizes may be named.
+        names: the arguments' names.
+
+    Returns:
+        The graph; its inputs are the leaves in order, its outputs the leaves of the
+        result.
+    """
+    session = Trace(name_of(fun))
+    with session:
+        args = []
+        for spec, name in zip(specs, names, strict=True):
+            leaves, structure = flatten(spec)
+            arrays = [
+                session.argument(kind, path)
+                for kind, path in zip(leaves, paths(structure, name), strict=True)
+            ]
+            args.append(unflatten(structure, arrays))
+        return finish(session, fun(*args))[0]

@@ -1,0 +1,129 @@
+"""Nested arguments as flat leaves and a structure that puts them back.
+
+Lists, tuples, named tuples, dictionaries (visited in sorted key order, rebuilt in their
+own), dataclasses and None are structure; everything else is a leaf. A structure is a
+hashable tuple, so it can be part of a cache key.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+# Any throughout: a tree holds whatever the user passed.
+Tree = Any
+# (kind, class, keys, children); a leaf is the empty tuple
+Structure = tuple[Any, ...]
+
+LEAF: Structure = ()
+NONE: Structure = ("none", None, (), ())
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Structure]:
+    """Return the leaves of a tree and its structure.
+
+    Raises:
+        TypeError: the keys of a dictionary cannot be sorted.
+    """
+    leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
+
+
+def _walk(tree: Tree, leaves: list[Any]) -> Structure:
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        children = tuple([_walk(child, leaves) for child in tree])
+        return (kind.__name__, kind, (), children)
+    if tree is None:
+        return NONE
+    if isinstance(tree, dict):
+        try:
+            order = sorted(tree)
+        except TypeError:
+            raise TypeError(
+                f"the keys of a dictionary cannot be sorted: {list(tree)!r}"
+            ) from None
+        children = tuple([_walk(tree[key], leaves) for key in order])
+        made = kind if kind in (dict, OrderedDict) else dict
+        return ("dict", made, (tuple(order), tuple(tree)), children)
+    if isinstance(tree, tuple) and hasattr(kind, "_fields"):
+        children = tuple([_walk(child, leaves) for child in tree])
+        return ("namedtuple", kind, kind._fields, children)
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is not None and not isinstance(tree, type):
+        children = tuple([_walk(getattr(tree, name), leaves) for name in fields])
+        return ("dataclass", kind, tuple(fields), children)
+    leaves.append(tree)
+    return LEAF
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Tree:
+    """Return the tree of a structure with these leaves."""
+    return _build(structure, iter(leaves))
+
+
+def _build(structure: Structure, leaves: Iterator[Any]) -> Tree:
+    if structure == LEAF:
+        return next(leaves)
+    kind, made, keys, children = structure
+    if kind == "none":
+        return None
+    built = [_build(child, leaves) for child in children]
+    if kind == "list":
+        return built
+    if kind == "tuple":
+        return tuple(built)
+    if kind == "namedtuple":
+        return made(*built)
+    if kind == "dict":
+        by_key = dict(zip(keys[0], built, strict=True))
+        return made((key, by_key[key]) for key in keys[1])
+    new = object.__new__(made)
+    for name, value in zip(keys, built, strict=True):
+        object.__setattr__(new, name, value)
+    return new
+
+
+def paths(structure: Structure, root: str) -> list[str]:
+    """Return where each leaf stands, as Python would write it: `params['w'][0]`."""
+    found: list[str] = []
+    _paths(structure, root, found)
+    return found
+
+
+def _paths(structure: Structure, at: str, found: list[str]) -> None:
+    if structure == LEAF:
+        found.append(at)
+        return
+    kind, _, keys, children = structure
+    names: Iterable[str]
+    if kind == "dict":
+        names = [f"[{key!r}]" for key in keys[0]]
+    elif kind in ("namedtuple", "dataclass"):
+        names = [f".{name}" for name in keys]
+    else:
+        names = [f"[{k}]" for k in range(len(children))]
+    for name, child in zip(names, children, strict=True):
+        _paths(child, at + name, found)
+
+
+def tree_map(change: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Return a tree with every leaf changed."""
+    leaves, structure = flatten(tree)
+    return unflatten(structure, [change(leaf) for leaf in leaves])
+
+
+def index_tree(structure: Structure, first: int = 0) -> "int | tuple[Any, ...] | None":
+    """Return nested tuples of leaf numbers, or None where a list or dict is in it."""
+    count = iter(range(first, 1 << 30))
+
+    def build(part: Structure) -> "int | tuple[Any, ...]":
+        if part == LEAF:
+            return next(count)
+        if part[0] != "tuple":
+            raise LookupError
+        return tuple([build(child) for child in part[3]])
+
+    try:
+        return build(structure)
+    except LookupError:
+        return None
