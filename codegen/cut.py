@@ -32,6 +32,7 @@ class LoopLaunch:
     reduces: list[Node] = field(default_factory=list)
     stores: list[Value] = field(default_factory=list)
     copies: list[tuple[Value, Buffer]] = field(default_factory=list)
+    members: list[Value] = field(default_factory=list)  # of a piece that was cut
 
 
 def _own_cost(value: Value, schedule: Schedule) -> int:
@@ -140,7 +141,9 @@ def cut(group: Group, schedule: Schedule) -> list[LoopLaunch]:
     for k, end in enumerate(ends):
         for value in members[start:end]:
             chunk_of[value] = k
-        launches.append(LoopLaunch((*group.key, k), group.space, ()))
+        piece = LoopLaunch((*group.key, k), group.space, ())
+        piece.members = members[start:end]
+        launches.append(piece)
         start = end
     crossing: dict[Value, None] = {}
     for value in members:

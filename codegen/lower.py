@@ -17,6 +17,7 @@ from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import Bound, KernelPlan, Planner
+from .repeat import Repeats, describe
 from .schedule import Schedule, Whole, build_schedule, strip_views
 from .target import Target
 from .whole import (
@@ -73,11 +74,12 @@ class ModuleBuilder:
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
         checks: list[Node] = []
+        repeats = Repeats()
         made: list[tuple[AnyPlan, tuple[Buffer, ...], tuple[int, ...]]] = []
         scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
         for item in ordered:
             if isinstance(item, LoopLaunch):
-                bound = plan_loop(item, schedule)
+                bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
                 made.append((bound.plan, bound.buffers, writes))
                 continue
@@ -166,7 +168,7 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     return sorted(everything, key=lambda x: x.key)
 
 
-def plan_loop(launch: LoopLaunch, schedule: Schedule) -> Bound:
+def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:
     """Return the plan of a loop launch and the buffers of its slots."""
     buffers, home, alias, key = (
         schedule.buffers, schedule.home, schedule.alias, launch.key,
@@ -183,6 +185,11 @@ def plan_loop(launch: LoopLaunch, schedule: Schedule) -> Bound:
                 return None
             value = base
 
+    described = describe(launch, leaf, buffers.__getitem__)
+    if described is not None:
+        known = repeats.find(described)
+        if known is not None:
+            return known
     planner = Planner(launch.space, launch.reduced, leaf)
     planner.compute_here(launch.stores)
     for node in launch.reduces:
@@ -195,7 +202,10 @@ def plan_loop(launch: LoopLaunch, schedule: Schedule) -> Bound:
         planner.store(value, buffers[value])
     for value, buffer in launch.copies:
         planner.store(value, buffer)
-    return planner.finish()
+    bound = planner.finish()
+    if described is not None:
+        repeats.add(described, bound)
+    return bound
 
 
 def _plan_whole(

@@ -1,7 +1,7 @@
 """Sizes of the register tile and of the cache blocks of a matrix multiplication.
 
-Everything here depends on the target's registers and the element type alone, and none of
-it can change a bit of a result: each element is one chain of fma in ascending k.
+Everything here depends on the target's registers and the element type alone, and none
+of it can change a bit of a result: each element is one chain of fma in ascending k.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Blocking:
         return self.vectors * self.width
 
     def second_bytes(self, n: int | None = None, k: int | None = None) -> int:
-        """Return the bytes of the packed block of an n by k second operand, or the most.
+        """Return the bytes of the packed block of an n by k operand, or the most.
 
         A multiple of 64.
         """

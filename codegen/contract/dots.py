@@ -1,7 +1,7 @@
 """A matrix times one column: a row of the matrix a lane, so no chain is split.
 
-Where the rows are contiguous in k they are loaded in pieces of 16 bytes and transposed in
-registers; what is left of k, and any other stride, is collected element by element.
+Where the rows are contiguous in k they are loaded in pieces of 16 bytes and transposed
+in registers; what is left of k, and any other stride, is collected element by element.
 """
 
 from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, undef, vec, width_of
@@ -21,9 +21,9 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
 
     All strides are free. `goon` not 0 continues the chains that `c` holds.
 
-    Half of a strip's rows have an address each, and the other half follows at one common
-    distance, since 16 addresses would not fit the registers. In a last, partial strip rows
-    occur twice, and compute and store the same bits.
+    The first eight rows of a strip have an address each, and eight more follow at one
+    common distance, since more addresses would not fit the registers. In a last,
+    partial strip rows occur twice, and compute and store the same bits.
     """
     ints = (I64, "")
     fn = module.function(
@@ -38,7 +38,7 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
     vectors = cut.size // 4
     piece = min(_PIECE_BYTES // cut.size, width)
     rows = vectors * width
-    half = rows // 2
+    base = min(8, rows)
     last = fn.sub(m, i64(1))
     whole = fn.and_(k, i64(-piece))
     whole = fn.select(fn.icmp("eq", sxk, i64(1)), whole, i64(0))
@@ -54,25 +54,28 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
         return out
 
     def strip(top: Reg, _: list[Reg]) -> list[Reg]:
-        ids = [fn.smin(fn.add(top, i64(r)), last) for r in range(half)]
-        lines = [fn.gep(x, fn.mul(row, sxi), elem) for row in ids]
+        ids = [fn.smin(fn.add(top, i64(r)), last) for r in range(base)]
+        lines = [_opaque(fn, fn.gep(x, fn.mul(row, sxi), elem)) for row in ids]
         goals = [fn.gep(c, fn.mul(row, sci), elem) for row in ids]
-        shift = fn.sub(fn.sub(m, top), i64(half))
-        shift = fn.smax(fn.smin(shift, i64(half)), i64(0))
-        line_shift, goal_shift = fn.mul(shift, sxi), fn.mul(shift, sci)
+        beyond = fn.sub(fn.sub(m, top), i64(base))
+        shifts = [
+            fn.smax(fn.smin(beyond, i64(first)), i64(0))
+            for first in range(0, rows, base)
+        ]
+        line_shifts = [fn.mul(shift, sxi) for shift in shifts]
+        goal_shifts = [fn.mul(shift, sci) for shift in shifts]
 
-        def spread(starts: list[Reg], offset: Reg, beyond: Reg) -> list[Reg]:
+        def spread(starts: list[Reg], offset: Reg, shifts: list[Reg]) -> list[Reg]:
             """Return the addresses `offset` after the start of each row."""
-            # Opaque, or LLVM keeps all the addresses instead of two offsets, and spills.
-            second = fn.emit(I64, f'call i64 asm "", "=r,0"(i64 {fn.add(offset, beyond).ref})')
-            return [fn.gep(at, o, elem) for o in (offset, second) for at in starts]
+            far = [_opaque(fn, fn.add(offset, shift)) for shift in shifts[1:]]
+            return [fn.gep(at, o, elem) for o in (offset, *far) for at in starts]
 
         def factor(q: Reg) -> Reg:
             at = fn.gep(y, fn.mul(q, syk), elem)
             return fn.splat(fn.load(at, elem), width)
 
         def together(q: Reg, acc: list[Reg]) -> list[Reg]:
-            at = spread(lines, q, line_shift)
+            at = spread(lines, q, line_shifts)
             columns = [_columns(fn, group, vec(elem, piece)) for group in groups(at)]
             for t in range(piece):
                 value = factor(fn.add(q, i64(t)))
@@ -81,7 +84,7 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
             return acc
 
         def single(q: Reg, acc: list[Reg]) -> list[Reg]:
-            at = spread(lines, fn.mul(q, sxk), line_shift)
+            at = spread(lines, fn.mul(q, sxk), line_shifts)
             lanes = [fn.load(line, elem) for line in at]
             value = factor(q)
             return [
@@ -89,7 +92,7 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
                 for v, group in enumerate(groups(lanes))
             ]
 
-        goals = spread(goals, i64(0), goal_shift)
+        goals = spread(goals, i64(0), goal_shifts)
         zero = const(ty, 0.0)
         start, held, begin = fn.block, fn.new_label("held"), fn.new_label("begin")
         fn.cond_br(fresh, begin, held)
@@ -110,8 +113,16 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
     return name
 
 
+def _opaque(fn: Function, value: Reg) -> Reg:
+    """Return the value as one that LLVM knows nothing of, in a general register.
+
+    Else loop strength reduction keeps an address for each of the rows, and spills.
+    """
+    return fn.emit(value.ty, f'call {value.ty} asm "", "=r,0"({value.ty} {value.ref})')
+
+
 def _columns(fn: Function, lines: list[Reg], part: str) -> list[Reg]:
-    """Load a piece of each line; return vectors of one element a line, in line order."""
+    """Load a piece of each line; return vectors of one element a line, in order."""
     piece = width_of(part)
     out = []
     for first in range(piece):

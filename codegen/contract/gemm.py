@@ -1,8 +1,8 @@
 """Matrix multiplication of any strides, as one internal function of a module.
 
 Every element of the result is the chain acc = fma(a_k, b_k, acc) from +0.0 in ascending
-k. Whatever path is taken, a chain is never split, only paused in memory, so that shapes,
-strides, packing and vector width change no bit.
+k. Whatever path is taken, a chain is never split, only paused in memory, so that
+shapes, strides, packing and vector width change no bit.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from .blocking import blocking
 from .flow import Ints, for_range, i64, known, when
 from .panels import Kernels
 
-# Bytes of the second operand up to which it is read in place, if its rows are contiguous.
+# Bytes of the second operand up to which its contiguous rows are read in place.
 _IN_PLACE_BYTES = 160 * 1024
 # Rows of the first operand from which packing a contiguous second operand pays.
 _PACK_ROWS = 16
@@ -46,14 +46,17 @@ def emit_gemm(module: Module, target: Target, dtype: str) -> str:
                          i64 sbk, i64 sbn, i64 scm, i64 scn, ptr work)
         c[i*scm + j*scn] = sum over q of a[i*sam + q*sak] * b[q*sbk + j*sbn]
 
-    Strides count elements; those of a and b may be 0, those of c are positive. m, n and k
-    may be 0: k 0 writes zeros. c must not overlap a or b. `work` is `gemm_work_bytes`
+    Strides count elements; those of a and b may be 0, those of c are positive. m, n and
+    k may be 0: k 0 writes zeros. c must not overlap a or b. `work` is `gemm_work_bytes`
     bytes aligned to 64.
     """
     name = f"pb_gemm_{dtype}"
     if name not in module.functions:
         fn = module.function(
-            name, VOID, [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")], attrs="noinline"
+            name,
+            VOID,
+            [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")],
+            attrs="noinline",
         )
         _Gemm(Kernels(module, blocking(target, dtype), dtype), fn).emit(*fn.args)
     return name
@@ -68,8 +71,8 @@ def emit_static_gemm(
 ) -> StaticGemm:
     """Emit the multiplication for known sizes (m, n, k) and strides, once a module.
 
-    The strides are those of `emit_gemm`, in its order, and the bits are the same. Only the
-    kernels that the sizes reach are emitted; they are shared by all of the module.
+    The strides are those of `emit_gemm`, in its order, and the bits are the same. Only
+    the kernels that the sizes reach are emitted; they are shared by all of the module.
     """
     cut = blocking(target, dtype)
     text = "_".join(str(v) for v in (*sizes, *strides))
@@ -90,8 +93,8 @@ def emit_batched_gemm(module: Module, target: Target, dtype: str) -> str:
 
         void pb_gemm_batched_f64(i64 batch, i64 ba, i64 bb, i64 bc, ...)
 
-    ba, bb, bc are the batch strides of a, b, c in elements, 0 where an operand is shared;
-    the other parameters are those of `emit_gemm`.
+    ba, bb, bc are the batch strides of a, b, c in elements, 0 where an operand is
+    shared; the other parameters are those of `emit_gemm`.
     """
     inner = emit_gemm(module, target, dtype)
     name = f"pb_gemm_batched_{dtype}"
@@ -99,7 +102,10 @@ def emit_batched_gemm(module: Module, target: Target, dtype: str) -> str:
         return name
     elem = blocking(target, dtype).elem
     fn = module.function(
-        name, VOID, [*[(I64, "")] * 4, *module.functions[inner].params], attrs="noinline"
+        name,
+        VOID,
+        [*[(I64, "")] * 4, *module.functions[inner].params],
+        attrs="noinline",
     )
     batch, ba, bb, bc, a, b, c, *rest = fn.args
 
@@ -126,7 +132,7 @@ class _Gemm:
         self, a: Reg, b: Reg, c: Reg, m: Reg, n: Reg, k: Reg, sam: Reg, sak: Reg,
         sbk: Reg, sbn: Reg, scm: Reg, scn: Reg, work: Reg,
     ) -> None:  # fmt: skip
-        """Emit the body. Columns are the lanes; c.T = b.T a.T where that suits better."""
+        """Emit the body. Columns are lanes; c.T = b.T a.T where that suits better."""
         fn, ints = self.fn, self.ints
 
         def one(value: Reg) -> Reg:
@@ -173,8 +179,6 @@ class _Gemm:
     def _row(self) -> None:
         args = [self.x, self.sxk, self.y, self.syk, self.c, self.n, self.k]
         self.fn.call(self.kernels.row(), VOID, args)
-
-    # -- several rows and columns ---------------------------------------------------------
 
     def _blocked(self) -> None:
         cut, ints, fn = self.cut, self.ints, self.fn

@@ -1,4 +1,4 @@
-"""Copy a strided block into contiguous lines, transposing in registers where it pays."""
+"""Copy a strided block into contiguous lines, transposing in registers."""
 
 from ..llvm import I64, PTR, VOID, Function, Module, Reg, vec, width_of
 from .blocking import Blocking
@@ -6,7 +6,7 @@ from .flow import for_range, i64, lanes_below, when
 
 
 def exchange(fn: Function, lines: list[Reg], d: int) -> None:
-    """Exchange the off-diagonal d by d blocks of each pair of lines d apart, in place."""
+    """Exchange the off-diagonal d by d blocks of lines d apart, in place."""
     width = width_of(lines[0].ty)
     low = [lane if not lane & d else width + lane - d for lane in range(width)]
     high = [lane + d if not lane & d else width + lane for lane in range(width)]
@@ -36,8 +36,8 @@ def emit_pack(module: Module, name: str, cut: Blocking) -> str:
         void name(ptr src, i64 s0, i64 s1, ptr dst, i64 d0, i64 n0, i64 n1)
         dst[a*d0 + b] = src[a*s0 + b*s1]   for a < n0, b < n1
 
-    Where s0 is 1 and s1 is not, d0 must be a multiple of the vector width, and lines are
-    filled up to such a multiple.
+    Where s0 is 1 and s1 is not, d0 must be a multiple of the vector width, and lines
+    are filled up to such a multiple.
     """
     ints = (I64, "")
     fn = module.function(

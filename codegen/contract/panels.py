@@ -68,7 +68,9 @@ class Kernels:
                 [(PTR, ""), ints, ints, (PTR, ""), ints, (PTR, ""), *[ints] * 6],
                 attrs="noinline",
             )
-            _Panels(self, fn, m if known(m) else fn.args[7], n if known(n) else fn.args[8])
+            _Panels(
+                self, fn, m if known(m) else fn.args[7], n if known(n) else fn.args[8]
+            )
             fn.ret()
         return name
 
@@ -100,7 +102,7 @@ class _Panels:
             self._exact(line, goal, count)
 
     def _exact(self, line: Reg, goal: Reg, columns: int) -> None:
-        """Compute less than a panel of a known number of columns, in narrower vectors."""
+        """Compute a known number of columns below a panel, in narrower vectors."""
         cut, fn = self.cut, self.fn
         lanes = [cut.width] * (columns // cut.width)
         rest, width, masked = columns % cut.width, cut.width, False
@@ -152,7 +154,11 @@ class _Panels:
         m = known(self.m)
 
         def call(
-            rows: int, first: Reg, count: Reg, lanes: tuple[int, ...] = lanes, skip: int = 0
+            rows: int,
+            first: Reg,
+            count: Reg,
+            lanes: tuple[int, ...] = lanes,
+            skip: int = 0,
         ) -> None:
             done = i64(skip)
             x = fn.gep(self.x, ints.mul(first, self.sxi), cut.elem)

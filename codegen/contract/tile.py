@@ -1,8 +1,8 @@
 """The register tile: some rows times some vectors of the result, over all of k.
 
 Both operands are read through strides, so the tile serves packed and unpacked memory
-alike. Rows beyond the last are the last one again: the copies compute and store the same
-bits, which costs less than a branch a row.
+alike. Rows beyond the last are the last one again: the copies compute and store the
+same bits, which costs less than a branch a row.
 """
 
 from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, vec, width_of
@@ -23,10 +23,10 @@ def emit_tile(
         void name(ptr x, i64 sxi, i64 sxk, ptr y, i64 syk, ptr c, i64 sci,
                   i64 m, i64 n, i64 k, i64 goon)
 
-    It computes all `m` rows, `rows` at a time, of sum(lanes) columns: a vector of so many
-    lanes each, the widest first. The columns of `y` and `c` are contiguous. If `masked`,
-    `n` may be less than a whole tile, by less than the last vector. `goon` not 0 continues
-    the chains that `c` holds, 0 starts them.
+    It computes all `m` rows, `rows` at a time, of sum(lanes) columns: a vector of so
+    many lanes each, the widest first. The columns of `y` and `c` are contiguous. If
+    `masked`, `n` may be less than a whole tile, by less than the last vector. `goon`
+    not 0 continues the chains that `c` holds, 0 starts them.
     """
     ints = (I64, "")
     fn = module.function(
@@ -87,7 +87,9 @@ def _low_lanes(fn: Function, value: Reg, count: int) -> Reg:
     if fn.module.triple.startswith("x86_64"):
         # Else LLVM widens the narrow splat by a shuffle, which costs what a fma costs,
         # instead of narrowing the wide one, which a load gives for nothing.
-        value = fn.emit(value.ty, f'call {value.ty} asm "", "=v,0"({value.ty} {value.ref})')
+        value = fn.emit(
+            value.ty, f'call {value.ty} asm "", "=v,0"({value.ty} {value.ref})'
+        )
     if count == 1:
         return fn.extract(value, 0)
     return fn.shuffle(value, value, range(count))

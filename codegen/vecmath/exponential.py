@@ -13,7 +13,7 @@ Tang (ACM TOMS 15, 1989) and Muller (Elementary Functions, chapter 11) with FMA.
 from typing import NamedTuple
 
 from ..llvm import Function, Reg
-from .coefficients import EXP_F32, EXP_F64, EXPM1_F32
+from .coefficients import EXP_F32, EXP_F64, EXPM1_F32, EXPM1_F64
 from .lanes import Lanes
 
 
@@ -53,25 +53,28 @@ def exp(fn: Function, x: Reg) -> Reg:
     lowered = fn.fmul(k.float(raised), k.num(2.0**-64))
     small = fn.fcmp("olt", x, k.num(fmt.exp_normal))
     y = fn.select(small, lowered, k.float(scaled))
-    # Above the largest result, and for NaN: x * largest is inf or that NaN.
+    # Above the largest result, and for NaN: x + inf is inf or that NaN.
     over = fn.fcmp("ugt", x, k.num(fmt.exp_high))
-    return fn.select(over, fn.fmul(x, k.num(fmt.largest)), y)
+    return fn.select(over, fn.fadd(x, k.num(float("inf"))), y)
 
 
 def _expm1_sum(k: Lanes, red: _Reduced, power: Reg) -> tuple[Reg, Reg, Reg]:
     """Return expm1 as (high, low), unnormalised, and power - 1 rounded.
 
-    `power` is 2^n. high = power r_high + (power - 1); low is what that leaves out but
+    `power` is 2^n. high = power r + (power - 1); low is what that leaves out but
     for the rounding of power - 1.
     """
     fn = k.fn
-    half, *rest = EXP_F64 if k.fmt.bits == 64 else EXPM1_F32
+    half, *rest = EXPM1_F64 if k.fmt.bits == 64 else EXPM1_F32
     q = k.poly(red.r, rest, red.r2)
+    # What r lost when it was rounded, times exp(r) to first order.
+    lost = k.fma(red.n, k.num(-k.fmt.ln2[1]), fn.fsub(red.r_high, red.r))
+    lost = k.fma(lost, red.r, lost)
     # The square, the largest part of the low sum, comes in last and is rounded once.
-    cube = k.fma(fn.fmul(red.r2, red.r), q, fn.fmul(red.n, k.num(-k.fmt.ln2[1])))
+    cube = k.fma(fn.fmul(red.r2, red.r), q, lost)
     base = fn.fsub(power, k.num(1.0))
-    high = k.fma(power, red.r_high, base)
-    error = k.fma(power, red.r_high, fn.fsub(base, high))
+    high = k.fma(power, red.r, base)
+    error = k.fma(power, red.r, fn.fsub(base, high))
     low = k.fma(power, cube, error)
     return high, k.fma(power, fn.fmul(red.r2, k.num(half)), low), base
 

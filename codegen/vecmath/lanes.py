@@ -42,6 +42,11 @@ class Format:
         return self.bias << self.fraction
 
     @property
+    def infinity(self) -> int:
+        """The bits of infinity."""
+        return (2 * self.bias + 1) << self.fraction
+
+    @property
     def sign(self) -> int:
         """The bit of the sign."""
         return 1 << (self.bits - 1)

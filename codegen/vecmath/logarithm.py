@@ -48,7 +48,7 @@ def _series(k: Lanes, f: Reg, half: Reg) -> tuple[Reg, Reg]:
     fn = k.fn
     s = fn.fdiv(f, fn.fadd(f, k.num(2.0)))
     z = fn.fmul(s, s)
-    return s, k.fma(z, k.poly(z, LOG_F64, fn.fmul(z, z)), half)
+    return s, k.fma(z, k.poly(z, LOG_F64), half)
 
 
 def _tail(k: Lanes, f: Reg) -> Reg:
@@ -73,13 +73,16 @@ def _cube(k: Lanes, f: Reg) -> Reg:
     return fn.fmul(s, bracket)
 
 
-def _special(k: Lanes, y: Reg, x: Reg, zero: float) -> Reg:
-    """Put -inf where x = zero, NaN below it and for NaN, inf at inf."""
-    fn = k.fn
-    inf = k.num(float("inf"))
-    y = fn.select(fn.fcmp("oeq", x, inf), inf, y)
-    y = fn.select(fn.fcmp("ult", x, k.num(zero)), k.num(float("nan")), y)
-    return fn.select(fn.fcmp("oeq", x, k.num(zero)), k.num(float("-inf")), y)
+def _special(k: Lanes, y: Reg, x: Reg) -> Reg:
+    """Return the logarithm y of x made -inf at 0, inf at inf and NaN elsewhere."""
+    fn, fmt = k.fn, k.fmt
+    raw = k.bits(x)
+    # As unsigned integers infinity, NaN and all that is negative come last; with its
+    # sign spread over all bits a negative number is a NaN, and the others are as due.
+    beyond = fn.icmp("uge", raw, k.int(fmt.infinity))
+    due = k.float(fn.or_(raw, fn.ashr(raw, k.int(fmt.bits - 1))))
+    y = fn.select(beyond, due, y)
+    return fn.select(fn.fcmp("oeq", x, k.num(0.0)), k.num(float("-inf")), y)
 
 
 def log(fn: Function, x: Reg) -> Reg:
@@ -90,7 +93,7 @@ def log(fn: Function, x: Reg) -> Reg:
     f = fn.fsub(mantissa, k.num(1.0))
     low = k.fma(power, k.num(ln2[1]), _tail(k, f))
     y = k.fma(power, k.num(ln2[0]), fn.fadd(f, low))
-    return _special(k, y, x, 0.0)
+    return _special(k, y, x)
 
 
 def log2(fn: Function, x: Reg) -> Reg:
@@ -107,7 +110,7 @@ def log2(fn: Function, x: Reg) -> Reg:
     rest = fn.fadd(g_low, _cube(k, f))
     rest = k.fma(rest, k.num(high), k.fma(g, k.num(low), error))
     y = fn.fadd(power, fn.fadd(main, rest))
-    return _special(k, y, x, 0.0)
+    return _special(k, y, x)
 
 
 def log1p(fn: Function, x: Reg) -> Reg:
@@ -131,4 +134,4 @@ def log1p(fn: Function, x: Reg) -> Reg:
     low = fn.fadd(_tail(k, f), k.fnma(f, f_low, f_low))
     low = k.fma(power, k.num(fmt.ln2[1]), low)
     y = k.fma(power, k.num(fmt.ln2[0]), fn.fadd(f, low))
-    return fn.copysign(_special(k, y, x, -1.0), x)
+    return fn.copysign(_special(k, y, u), x)

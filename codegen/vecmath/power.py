@@ -9,40 +9,62 @@ The special cases are those of C99 Annex F.9.4.4.
 from ..llvm import F64, Function, Reg, elem_of
 from .coefficients import POW_EXP_F32, POW_EXP_F64, POW_LOG_F32, POW_LOG_F64
 from .lanes import Lanes
-from .logarithm import split_any
+from .logarithm import split, split_any
 
 _INF = float("inf")
 _TWO_OVER_LN2 = (2.8853900817779268, 4.0710547481862066e-17)
 _TWO_THIRDS_OVER_LN2 = (0.9617966939259756, 5.0577616648125907e-17)
 # Beyond this power of two the result overflows or rounds to zero.
 _FAR = 1100.0
+_FAR_F32 = 1000.0
 
 
 def pow(fn: Function, x: Reg, y: Reg) -> Reg:
     """Return x to the power y."""
-    if elem_of(x.ty) == F64:
-        return _power(Lanes(fn, x.ty), x, y, long=True)
-    k = Lanes(fn, x.ty).like(F64)
-    base, exponent = (fn.convert("fpext", v, k.ty) for v in (x, y))
-    return fn.convert("fptrunc", _power(k, base, exponent, long=False), x.ty)
-
-
-def _power(k: Lanes, x: Reg, y: Reg, long: bool) -> Reg:
-    """Return x^y in f64 lanes; `long` for all of its digits, else those of f32."""
-    fn = k.fn
+    k = Lanes(fn, x.ty)
     size = fn.fabs(x)
-    high, low = _log2_long(k, size) if long else _log2_short(k, size)
-    # log2 of 0, of infinity and of NaN.
-    high = fn.select(fn.fcmp("oeq", size, k.num(0.0)), k.num(-_INF), high)
-    high = fn.select(fn.fcmp("uge", size, k.num(_INF)), size, high)
+    power = _power_f64 if elem_of(x.ty) == F64 else _power_f32
+    return _signed(k, power(k, size, y), x, y, size)
+
+
+def _at_ends(k: Lanes, log: Reg, size: Reg) -> Reg:
+    """Return log2(size) right also at 0, at infinity and for NaN."""
+    fn = k.fn
+    log = fn.select(fn.fcmp("oeq", size, k.num(0.0)), k.num(-_INF), log)
+    return fn.select(fn.fcmp("uge", size, k.num(_INF)), size, log)
+
+
+def _power_f64(k: Lanes, size: Reg, y: Reg) -> Reg:
+    """Return size^y for size >= 0, but for the cases of `_signed`."""
+    fn, fmt = k.fn, k.fmt
+    high, low = _log2_long(k, size)
+    high = _at_ends(k, high, size)
     w, w_low = k.two_prod(y, high)
-    if low is not None:
-        w_low = k.fma(y, low, w_low)
-    result = _exp2(k, w, w_low, long)
+    n, p = _exp2(k, w, k.fma(y, low, w_low), POW_EXP_F64)
+    # The exponent is brought inside the normal range, and a multiplication, which
+    # overflows, rounds or underflows as it must, takes the result where it belongs.
+    below = fn.fcmp("olt", w, k.num(0.0))
+    shift = fn.select(below, k.int(128 << fmt.fraction), k.int(-128 << fmt.fraction))
+    factor = fn.select(below, k.num(2.0**-128), k.num(2.0**128))
+    scaled = fn.add(fn.add(k.bits(p), shift), k.exponent(n))
+    result = fn.fmul(k.float(scaled), factor)
+    # 2^w where it is 0, infinity or NaN.
     near = fn.fcmp("olt", fn.fabs(w), k.num(_FAR))
-    far = fn.fmul(w, k.num(k.fmt.largest))
-    far = fn.select(fn.fcmp("olt", w, k.num(0.0)), k.num(0.0), far)
-    return _signed(k, fn.select(near, result, far), x, y, size)
+    far = fn.select(below, k.num(0.0), fn.fadd(w, k.num(_INF)))
+    return fn.select(near, result, far)
+
+
+def _power_f32(k: Lanes, size: Reg, y: Reg) -> Reg:
+    """Return size^y for size >= 0, but for the cases of `_signed`."""
+    fn = k.fn
+    wide = k.like(F64)
+    x, exponent = (fn.convert("fpext", v, wide.ty) for v in (size, y))
+    w = fn.fmul(exponent, _at_ends(wide, _log2_short(wide, x), x))
+    # Far from what f32 can hold, and not beyond what f64 can.
+    w = wide.at_most(wide.at_least(w, -_FAR_F32), _FAR_F32)
+    n, p = _exp2(wide, w, None, POW_EXP_F32)
+    scale = wide.float(fn.add(wide.exponent(n), wide.int(wide.fmt.one)))
+    return fn.convert("fptrunc", fn.fmul(p, scale), k.ty)
 
 
 def _log2_long(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
@@ -71,41 +93,35 @@ def _log2_long(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
     return high, fn.fadd(error, log_low)
 
 
-def _log2_short(k: Lanes, x: Reg) -> tuple[Reg, None]:
-    """Return log2(x) of a widened f32 with a relative error near 2^-44."""
+def _log2_short(k: Lanes, x: Reg) -> Reg:
+    """Return log2(x) of a widened f32, never subnormal, with an error near 2^-44."""
     fn = k.fn
-    power, m = split_any(k, x)
+    power, _, m = split(k, x, k.num(k.fmt.magic))
     one = k.num(1.0)
     s = fn.fdiv(fn.fsub(m, one), fn.fadd(m, one))
     z = fn.fmul(s, s)
-    tail = fn.fmul(z, k.poly(z, POW_LOG_F32))
-    v = fn.fadd(k.num(_TWO_OVER_LN2[0]), tail)
-    return k.fma(s, v, power), None
+    v = k.fma(z, k.poly(z, POW_LOG_F32), k.num(_TWO_OVER_LN2[0]))
+    return k.fma(s, v, power)
 
 
-def _exp2(k: Lanes, w: Reg, w_low: Reg, long: bool) -> Reg:
-    """Return 2^(w + w_low), for |w| below `_FAR`."""
+def _exp2(
+    k: Lanes, w: Reg, w_low: Reg | None, coefs: tuple[float, ...]
+) -> tuple[Reg, Reg]:
+    """Return n, whose low bits count, and p with 2^(w + w_low) = 2^n p."""
     fn, fmt = k.fn, k.fmt
     shifted = fn.fadd(w, k.num(fmt.magic))
-    n = fn.fsub(shifted, k.num(fmt.magic))
-    g = fn.fadd(fn.fsub(w, n), w_low)
+    g = fn.fsub(w, fn.fsub(shifted, k.num(fmt.magic)))
+    if w_low is not None:
+        g = fn.fadd(g, w_low)
     g2 = fn.fmul(g, g)
-    q = k.poly(g, POW_EXP_F64 if long else POW_EXP_F32, g2)
-    p = k.fma(g, k.num(fmt.ln2[0]), fn.fmul(g2, q))
-    y = k.bits(fn.fadd(k.num(1.0), p))
-    # The exponent is brought inside the normal range, and a multiplication, which
-    # overflows, rounds or underflows as it must, takes the result where it belongs.
-    low = fn.fcmp("olt", w, k.num(0.0))
-    shift = fn.select(low, k.int(128 << fmt.fraction), k.int(-128 << fmt.fraction))
-    factor = fn.select(low, k.num(2.0**-128), k.num(2.0**128))
-    scaled = fn.add(fn.add(y, shift), k.exponent(k.bits(shifted)))
-    return fn.fmul(k.float(scaled), factor)
+    p = k.fma(g, k.num(fmt.ln2[0]), fn.fmul(g2, k.poly(g, coefs, g2)))
+    return k.bits(shifted), fn.fadd(k.num(1.0), p)
 
 
 def _is_integer(k: Lanes, size: Reg) -> Reg:
     """Return the mask of integers among values that are not negative."""
     fn = k.fn
-    unit = k.num(2.0**52)
+    unit = k.num(2.0**k.fmt.fraction)
     whole = fn.fsub(fn.fadd(size, unit), unit)
     return fn.or_(fn.fcmp("oeq", whole, size), fn.fcmp("oge", size, unit))
 
