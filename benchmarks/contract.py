@@ -78,13 +78,14 @@ def compiled(dtype: str) -> tuple[Callable[[int, Arrays], None], float]:
     work = scratch.ctypes.data + -scratch.ctypes.data % 64
 
     def call(count: int, arrays: Arrays) -> None:
-        a, b, c = arrays
+        a, _, c = arrays
         strides = [s // x.itemsize for x in arrays for s in x.strides]
         sizes = (c.shape[0], c.shape[1], a.shape[1])
         addresses = [x.ctypes.data for x in arrays]
         native(count, 0, 0, 0, *addresses, *sizes, *strides, work)
-        assert library and scratch.size  # both stay alive with the caller
 
+    # Both are alive as long as the caller is.
+    call.keeps = (library, scratch)  # type: ignore[attr-defined]
     return call, min(times)
 
 
@@ -108,7 +109,10 @@ def main() -> None:
             continue
         call, seconds = compiled(dtype)
         print(f"{dtype}: compiled in {seconds * 1e3:.1f} ms")
-        print(f"{'m':>6}{'n':>6}{'k':>6}  form{'us':>10}{'NumPy us':>10}{'GF/s':>8}{'NumPy':>8}{'ratio':>7}")
+        print(
+            f"{'m':>6}{'n':>6}{'k':>6}  form{'us':>10}{'NumPy us':>10}"
+            f"{'GF/s':>8}{'NumPy':>8}{'ratio':>7}"
+        )
         cases = [(s, s, s, form) for form in ("NN", "NT", "TN") for s in SQUARE]
         for m, n, k, form in SMALL + cases:
             a, b, c = operands(m, n, k, form, kind)
@@ -117,7 +121,7 @@ def main() -> None:
                 for _ in range(count):
                     np.matmul(a, b, out=c)
 
-            ours = best(lambda count, t=(a, b, c): call(count, t))
+            ours = best(lambda count, f=call, t=(a, b, c): f(count, t))
             theirs = best(repeat)
             flops = 2e-9 * m * n * k
             print(

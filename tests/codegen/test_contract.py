@@ -65,7 +65,9 @@ def strides(*arrays: np.ndarray) -> list[int]:
     return [s // x.itemsize for x in arrays for s in x.strides]
 
 
-def multiply(name: str, dtype: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+def multiply(
+    name: str, dtype: str, a: np.ndarray, b: np.ndarray, c: np.ndarray
+) -> None:
     i64, ptr = ctypes.c_int64, ctypes.c_void_p
     entry = library(name, dtype).address("pb_test")
     native = ctypes.CFUNCTYPE(None, ptr, ptr, ptr, *[i64] * 9, ptr)(entry)
