@@ -185,7 +185,9 @@ def _pow_tail(z: mp.mpf) -> mp.mpf:
 
 
 SPECS = (
-    Spec("EXP_F64", _exp_tail, _expm1_weight, -HALF_LN2, HALF_LN2, 11, "f64",
+    Spec("EXP_F64", _exp_tail, _exp_weight, -HALF_LN2, HALF_LN2, 10, "f64",
+         "(exp(r) - 1 - r) / r^2, relative to exp"),
+    Spec("EXPM1_F64", _exp_tail, _expm1_weight, -HALF_LN2, HALF_LN2, 11, "f64",
          "(exp(r) - 1 - r) / r^2, relative to expm1"),
     Spec("EXP_F32", _exp_tail, _exp_weight, -HALF_LN2, HALF_LN2, 5, "f32",
          "(exp(r) - 1 - r) / r^2, relative to exp"),
