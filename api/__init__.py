@@ -33,7 +33,7 @@ from .tracer.variable import Variable
 
 register_room(__file__)
 
-_NAMES = [
+__all__ = [
     "ArgumentError",
     "EscapedValue",
     "Function",
@@ -60,7 +60,7 @@ _NAMES = [
     "value_and_grad",
 ]
 
-__all__ = [*_NAMES, *FUNCTIONS]
+__all__ += list(FUNCTIONS)
 
 
 def __getattr__(name: str) -> Any:

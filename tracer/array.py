@@ -47,7 +47,7 @@ class TracedArray(Operators):
     def _method(self, impl: Impl, args: tuple[Any, ...], options: Any) -> Any:
         return self._trace.call(impl, (self, *args), options)
 
-    # -- NumPy's protocols --------------------------------------------------------------
+    # -- NumPy's protocols ---------------------------------------------------------
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
@@ -60,7 +60,7 @@ class TracedArray(Operators):
     ) -> Any:
         return self._trace.call(numpy_dispatch.of_function(function), args, options)
 
-    # -- methods of ndarray -------------------------------------------------------------
+    # -- methods of ndarray --------------------------------------------------------
 
     def sum(self, *args: Any, **options: Any) -> Any:
         """Return the sum over axes."""
@@ -126,7 +126,7 @@ class TracedArray(Operators):
         """Return the same elements as a value of its own."""
         return self._method(elementwise.positive, (), {})
 
-    # -- what needs values --------------------------------------------------------------
+    # -- what needs values ---------------------------------------------------------
 
     def _refuse(self, asked: str, advice: str) -> NoReturn:
         value = self._value

@@ -1,7 +1,7 @@
 """Builders that also take arrays: what user code brings into a trace.
 
-Functions of tracer/functions/ are written against `ArrayBuilder` alone, so the same code
-serves decorated functions and tapes.
+Functions of tracer/functions/ are written against `ArrayBuilder` alone, so the same
+code serves decorated functions and tapes.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from ..ir.types import TensorType, dtype_of
 
 Array = np.ndarray[Any, Any]
 
-# Arrays up to this many elements are constants of the program; larger ones are captured.
+# Arrays up to this many elements are constants; larger ones are captured.
 SMALL = 64
 
 

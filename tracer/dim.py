@@ -143,6 +143,6 @@ def as_dim(size: Size) -> "int | Dim":
     return size if isinstance(size, int) else Dim(size)
 
 
-def as_size(dim: "int | Dim") -> Size:
+def as_size(dim: "int | np.integer[Any] | Dim") -> Size:
     """Return what user code calls a size as the graph knows it."""
     return dim.size if isinstance(dim, Dim) else int(dim)

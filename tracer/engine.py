@@ -1,7 +1,7 @@
 """The way down to the compiler, taken when the first program is compiled.
 
-Nothing else of the tracer imports the runtime: `import pullback` must not cost what LLVM
-costs. This module is the one place with an import inside a function.
+Nothing else of the tracer imports the runtime: `import pullback` must not cost what
+LLVM costs. This module is the one place with an import inside a function.
 """
 
 from collections.abc import Callable, Sequence

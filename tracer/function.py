@@ -1,7 +1,8 @@
 """Decorated functions: traced once a signature, then native.
 
-Every instance has a class of its own: once a call of plain positional arrays is compiled,
-the class's `__call__` is the native entry itself, and Python calls it without a detour.
+Every instance has a class of its own: once a call of plain positional arrays is
+compiled, the class's `__call__` is the native entry itself, and Python calls it without
+a detour.
 What the entry does not take comes back to `_call`.
 """
 
@@ -65,7 +66,7 @@ class Function:
     def __repr__(self) -> str:
         return f"<pullback function {self._name}>"
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:  # noqa: D102 - as wrapped
         return self._call(*args, **options)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -87,7 +88,7 @@ class Function:
         """Return the graph of a call traced afresh, past the cache."""
         return self._trace(self._reader.read(args, options)).graph
 
-    # -- calling ------------------------------------------------------------------------
+    # -- calling -------------------------------------------------------------------
 
     def _call(self, *args: Any, **options: Any) -> Any:
         trace = STATE.trace
@@ -141,7 +142,7 @@ class Function:
         )
         return unflatten(made.result, found)
 
-    # -- tracing ------------------------------------------------------------------------
+    # -- tracing -------------------------------------------------------------------
 
     def _traced(self, call: Call) -> Compiled:
         key = call.key
@@ -180,7 +181,7 @@ class Function:
                 f"{self._name}: takes {len(positional)} arguments, {len(args)} given"
                 f"{place_of(self._fun)}"
             )
-        defaults = len(self._fun.__defaults__ or ())  # type: ignore[attr-defined]
+        defaults = len(self._fun.__defaults__ or ())
         for k, name in enumerate(positional):
             if k < len(args) and name in options and k >= code.co_posonlyargcount:
                 raise ArgumentError(
@@ -233,7 +234,7 @@ def function(
     Returns:
         The compiled function, or a decorator where `fun` is not given.
     """
-    options = {
+    options: dict[str, Any] = {
         "static_argnums": static_argnums,
         "static_argnames": static_argnames,
         "shapes": shapes,

@@ -112,7 +112,7 @@ class Gradient(Function):
 
     def _source(self, trace: Trace, leaf: Any, path: str, fresh: bool) -> TracedArray:
         """Return an argument that is differentiated as a traced array of its own."""
-        if isinstance(leaf, bool) or isinstance(leaf, str) or callable(leaf):
+        if isinstance(leaf, (bool, str)) or callable(leaf):
             raise ArgumentError(
                 f"{self._name}: argument {quoted(path)} is a {type(leaf).__name__} "
                 f"and cannot be differentiated{place_of(self._fun)}"

@@ -1,8 +1,8 @@
 """Turn what a call holds into operands and params.
 
-A call reaches the functions with Values where the user had traced values; the rest is as
-the user wrote it: Python numbers stay numbers (they are weak), NumPy scalars and arrays
-become Values, lists are arrays or stacks.
+A call reaches the functions with Values where the user had traced values; the rest is
+as the user wrote it: Python numbers stay numbers (they are weak), NumPy scalars and
+arrays become Values, lists are arrays or stacks.
 """
 
 import operator
@@ -85,7 +85,7 @@ def _has_value(x: Any) -> bool:
 
 
 def listed(b: ArrayBuilder, items: Sequence[Any], name: str) -> Value:
-    """Return nested lists as one Value: an array, or a stack where traced values are."""
+    """Return nested lists as one Value: an array, or a stack of traced values."""
     if not _has_value(items):
         try:
             array = np.asarray(items)

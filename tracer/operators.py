@@ -57,11 +57,11 @@ class Operators:
         raise NotImplementedError
 
     def _binary(self, impl: Impl, x: Any, y: Any, other: Any) -> Any:
-        if isinstance(other, Operators) or isinstance(other, _KNOWN):
+        if isinstance(other, (Operators, *_KNOWN)):
             return self._apply(impl, x, y)
         return NotImplemented
 
-    # -- what is known without values ---------------------------------------------------
+    # -- what is known without values ----------------------------------------------
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -95,6 +95,9 @@ class Operators:
         """The axes reversed."""
         return self._apply(shaping.transpose, self)
 
+    def __index__(self) -> int:
+        raise NotImplementedError
+
     def __len__(self) -> int:
         shape = self._value.type.shape
         if not shape:
@@ -106,7 +109,7 @@ class Operators:
             raise TypeError("iteration over an array without axes")
         return iter([self[k] for k in range(len(self))])
 
-    # -- operators ----------------------------------------------------------------------
+    # -- operators -----------------------------------------------------------------
 
     def __add__(self, other: Any) -> Any:
         return self._binary(_ADD, self, other, other)

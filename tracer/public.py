@@ -1,4 +1,4 @@
-"""Public functions: NumPy's names, for tensors, traced arrays and plain arrays alike."""
+"""Public functions: NumPy's names, for tensors, traced and plain arrays."""
 
 from collections.abc import Callable
 from typing import Any

@@ -75,7 +75,7 @@ class Recorder:
         self.group: dict[Value, None] = {}  # to run together
         self._ran = 0  # nodes before this have run, where a handle names them
 
-    # -- recording ----------------------------------------------------------------------
+    # -- recording -----------------------------------------------------------------
 
     def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a function on what user code passed; returns tensors."""
@@ -159,10 +159,10 @@ class Recorder:
                 operands = tuple([made[x] for x in node.operands])
                 results = b.apply(node.primitive, operands, node.params)
             made.update(zip(node.results, results, strict=True))
-        given_values = list(made[x] for x in graph.inputs)
+        given_values = [made[x] for x in graph.inputs]
         return [self.wrap(made[v], given_values) for v in graph.outputs]
 
-    # -- running ------------------------------------------------------------------------
+    # -- running -------------------------------------------------------------------
 
     def look(self, value: Value) -> Array:
         """Return the array of a value, computing what it needs."""
@@ -178,7 +178,7 @@ class Recorder:
         return cell.array  # type: ignore[no-any-return]  # Any is the tracer's cell
 
     def run_together(self, values: Iterable[Value]) -> None:
-        """Note values that are to be computed by one program, whichever is looked at."""
+        """Note values for one program to compute, whichever is looked at."""
         for value in values:
             if not is_known(value) and value.node is not None:
                 self.group[value] = None
@@ -238,14 +238,14 @@ class Recorder:
             if node in kept:
                 continue
             kept.add(node)
-            for x in node.operands:
-                if x.node is not None and not is_known(x):
-                    stack.append(x.node)
+            stack.extend(
+                x.node for x in node.operands if x.node is not None and not is_known(x)
+            )
         return kept
 
 
 def _plain(x: Any) -> Any:
-    return int(x) if isinstance(x, Operators) else x
+    return x.__index__() if isinstance(x, Operators) else x
 
 
 def _literal(node: Node) -> dict[str, Any]:

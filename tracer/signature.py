@@ -146,7 +146,7 @@ class Reader:
             return leaf
         if isinstance(leaf, Operators):
             return leaf._value.type
-        if isinstance(leaf, np.generic) or isinstance(leaf, np.ndarray):
+        if isinstance(leaf, (np.generic, np.ndarray)):
             return self._array(leaf, k, structure)
         if isinstance(leaf, (bool, str, bytes)) or callable(leaf):
             return Static(leaf)
@@ -155,7 +155,8 @@ class Reader:
                 hash(leaf)
             except TypeError:
                 raise self._error(
-                    k, structure, f"is static and an unhashable {_named_type(leaf.held)}",
+                    k, structure,
+                    f"is static and an unhashable {_named_type(leaf.held)}",
                     "something hashable",
                 ) from None  # fmt: skip
             return leaf

@@ -1,8 +1,8 @@
 """Gradient tapes: which operations they see, and the gradient of what they saw.
 
 A tape is a list of nodes and the moments at which values were watched. What it recorded
-follows from these by one sweep: an op is recorded when an operand is on the tape and is a
-float. The adjoint goes into the same recorder, so other tapes can differentiate it.
+follows from these by one sweep: an op is recorded when an operand is on the tape and is
+a float. The adjoint goes into the same recorder, so other tapes can differentiate it.
 """
 
 import logging
@@ -60,7 +60,7 @@ class GradientTape:
         self._explicit: list[Variable] = []
         self._reads: dict[Variable, list[Value]] = {}
 
-    # -- recording ----------------------------------------------------------------------
+    # -- recording -----------------------------------------------------------------
 
     def __enter__(self) -> "GradientTape":
         if self._start >= 0:
@@ -183,7 +183,7 @@ class GradientTape:
         if not recorder.tapes:
             recorder.trim()
 
-    # -- gradients ----------------------------------------------------------------------
+    # -- gradients -----------------------------------------------------------------
 
     def gradient(
         self,

@@ -1,8 +1,8 @@
 """Tensors: immutable arrays whose operations a tape can see.
 
-A tensor may not be computed yet. Looking at it (numpy(), float(), bool(), print, an `if`)
-computes what it needs. NumPy's functions get its value through `__array__` and leave the
-tape; so a tensor has none of the methods NumPy's functions would call.
+A tensor may not be computed yet. Looking at it (numpy(), float(), bool(), print, an
+`if`) computes what it needs. NumPy's functions get its value through `__array__` and
+leave the tape; so a tensor has none of the methods NumPy's functions would call.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Tensor(Operators):
                 return x._trace.call(impl, args, {})
         return current_recorder().call(impl, args, {})
 
-    # -- looking ------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------
 
     def _array(self) -> Array:
         array: Array | None = self._value.cell.array
@@ -80,7 +80,7 @@ class Tensor(Operators):
         return int(self._array())
 
     def __index__(self) -> int:
-        return self._array()[()].__index__()  # type: ignore[no-any-return]
+        return self._array()[()].__index__()
 
     def __bool__(self) -> bool:
         return bool(self._array())
@@ -131,7 +131,7 @@ def as_array(value: Any, dtype: Any = None) -> Array:
         array = array.astype(dtype)
     if array.dtype.kind not in "fiub":
         raise ArgumentError(
-            f"a tensor of {array.dtype} is not possible; expected numbers, got {value!r}"
+            f"a tensor of {array.dtype} is not possible; expected numbers: {value!r}"
         )
     return array
 

@@ -1,7 +1,7 @@
 """A trace: a Python function run once on arrays without values, into a graph.
 
-One trace is open in a thread at a time; decorated functions met inside it are traced into
-it. A trace that is closed answers no more: its arrays have escaped.
+One trace is open in a thread at a time; decorated functions met inside it are traced
+into it. A trace that is closed answers no more: its arrays have escaped.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class Trace:
         self.builder = TraceBuilder()
         self.closed = False
 
-    # -- ops ----------------------------------------------------------------------------
+    # -- ops -----------------------------------------------------------------------
 
     def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a function on what user code passed; returns traced arrays.
@@ -99,7 +99,7 @@ class Trace:
             "\n  return it from the function instead of keeping it elsewhere"
         )
 
-    # -- inputs and outputs --------------------------------------------------------------
+    # -- inputs and outputs --------------------------------------------------------
 
     def argument(self, kind: TensorType, name: str) -> TracedArray:
         """Add an input and return its array."""
@@ -127,7 +127,7 @@ class Trace:
         made = self.builder.op("reshape", value, shape=value.type.shape)
         return TracedArray(self, made)
 
-    # -- opening and closing -------------------------------------------------------------
+    # -- opening and closing -------------------------------------------------------
 
     def __enter__(self) -> "Trace":
         assert STATE.trace is None, "a trace is open in this thread"

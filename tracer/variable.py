@@ -1,8 +1,8 @@
 """Variables: names for values that can be replaced.
 
 Values are immutable; `assign` swaps the value, and a read captures the one there is. A
-read stands for the variable on the tapes that record it, so the gradient with respect to
-a variable is the sum over its reads. Nothing before a read is seen through it.
+read stands for the variable on the tapes that record it, so the gradient with respect
+to a variable is the sum over its reads. Nothing before a read is seen through it.
 """
 
 import itertools
@@ -65,7 +65,7 @@ class Variable(Tensor):
         if current is not None:
             current.cell.handles -= 1
 
-    # -- reading ------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------
 
     @property
     def _value(self) -> Value:  # type: ignore[override]  # a read, not a slot
@@ -119,7 +119,7 @@ class Variable(Tensor):
 
     __str__ = __repr__
 
-    # -- assigning ----------------------------------------------------------------------
+    # -- assigning -----------------------------------------------------------------
 
     def assign(self, value: Any) -> "Variable":
         """Replace the value; shape and dtype stay.

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from ...ir.graph import Value
+from ...ir.promote import cast_to
 from ...ir.types import DType, dtype_of
 from ..builders import ArrayBuilder
-from ..operands import cast_to, operand, refuse, shape_of, value
+from ..operands import operand, refuse, shape_of, value
 
 
 def _dtype(dtype: Any, default: DType) -> DType:

@@ -1,8 +1,8 @@
 """NumPy's indexing: integers, slices, Ellipsis, newaxis and integer arrays.
 
 An index is read into items, one an axis, in three steps: slices and integers are one
-slice op, integer arrays one gather, new axes one expand_dims. NumPy's rule for where the
-axes of integer arrays go is in `_Read.place`.
+slice op, integer arrays one gather, new axes one expand_dims. NumPy's rule for where
+the axes of integer arrays go is in `_Read.place`.
 """
 
 import operator
@@ -185,10 +185,9 @@ def _span(b: ArrayBuilder, item: slice, extent: Size) -> tuple[Size, int, Size]:
         raise OpTypeError(
             f"indexing: the step of a slice is a non-zero constant{traced_at(b.loc)}"
         )
-    if isinstance(extent, int) and not isinstance(start, SizeExpr):
-        if not isinstance(stop, SizeExpr):
-            first, last, step = slice(start, stop, step).indices(extent)
-            return first, step, len(range(first, last, step))
+    if not any(isinstance(part, SizeExpr) for part in (extent, start, stop)):
+        first, last, step = slice(start, stop, step).indices(int(extent))  # type: ignore[arg-type]
+        return first, step, len(range(first, last, step))
     low, high = (0, extent) if step > 0 else (-1, extent - 1)
     first_ = _clamped(start, extent, low, high, low if step > 0 else high)
     last_ = _clamped(stop, extent, low, high, high if step > 0 else low)
@@ -276,10 +275,8 @@ def _linear(
             )
         numbers = b.constant(np.arange(extent, dtype=np.int64))
         part = fit(b, emit(b, "take", numbers, index, axis=0), common)
-        if total is None:
-            total = part
-        else:
-            total = b.op("add", b.op("mul", total, extent), part)
+        rows = None if total is None else b.op("mul", total, extent)
+        total = part if rows is None else b.op("add", rows, part)
     assert total is not None, "several arrays were given"
     return total
 

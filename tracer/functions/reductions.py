@@ -14,14 +14,14 @@ from ..operands import axes_of, count_of, emit, floating, refuse, value
 
 def restore(b: ArrayBuilder, x: Value, axes: tuple[int, ...]) -> Value:
     """Return a reduced value with its reduced axes back as size 1."""
-    return b.op("expand_dims", x, axes=axes) if axes else x  # type: ignore[no-any-return]
+    return b.op("expand_dims", x, axes=axes) if axes else x
 
 
 def _reduced(
     b: ArrayBuilder, name: str, x: Value, axes: tuple[int, ...], keepdims: Any
 ) -> Value:
     out = emit(b, name, x, axis=axes)
-    return restore(b, out, axes) if keepdims is True else out  # type: ignore[no-any-return]
+    return restore(b, out, axes) if keepdims is True else out
 
 
 def sum(
@@ -91,7 +91,7 @@ def mean(
     axes = axes_of(axis, held.type.rank, "mean")
     total = b.op("sum", held, axes=axes)
     made = b.op("div", total, size_like(b, count_of(held.type.shape, axes), total))
-    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+    return restore(b, made, axes) if keepdims is True else made
 
 
 def var(
@@ -115,7 +115,7 @@ def var(
     taken = ddof if not isinstance(correction, int) else correction
     count = count_of(held.type.shape, axes) - taken
     made = b.op("div", total, size_like(b, count, total))
-    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+    return restore(b, made, axes) if keepdims is True else made
 
 
 def std(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
@@ -134,7 +134,7 @@ def logsumexp(
     wide = b.broadcast(restore(b, top, axes), held.type.shape)
     total = b.op("sum", b.op("exp", b.op("sub", held, wide)), axes=axes)
     made = b.op("add", b.op("log", total), top)
-    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+    return restore(b, made, axes) if keepdims is True else made
 
 
 def norm(
@@ -161,7 +161,7 @@ def norm(
             f"norm: ord={ord!r} over {len(axes)} axes is not supported: "
             "vectors have 1, 2, inf and -inf; matrices have 'fro'"
         )
-    return restore(b, made, axes) if keepdims is True else made  # type: ignore[no-any-return]
+    return restore(b, made, axes) if keepdims is True else made
 
 
 def size(b: ArrayBuilder, a: Any, axis: Any = None) -> "int | Dim":

@@ -1,6 +1,7 @@
 """Functions that move elements: shapes, axes, joining, splitting."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from ...ir.errors import OpTypeError
@@ -23,8 +24,8 @@ def reshape(b: ArrayBuilder, a: Any, /, *shape: Any, **options: Any) -> Value:
     """Return the elements in C order under another shape; one size may be -1."""
     if not shape and "shape" in options:
         shape = (options.pop("shape"),)
-    if len(shape) == 2 and isinstance(shape[1], str):
-        shape, options["order"] = shape[:1], shape[1]
+    if len(shape) > 1 and isinstance(shape[-1], str):
+        shape, options["order"] = shape[:-1], shape[-1]
     options.pop("copy", None)
     refuse("reshape", options)
     wanted = shape[0] if len(shape) == 1 else shape
@@ -221,10 +222,7 @@ def split(b: ArrayBuilder, ary: Any, sections: Any, axis: Any = 0) -> list[Value
     if not isinstance(extent, int):
         raise OpTypeError(f"split: needs a constant size to cut, not {extent}")
     cuts = [0, *[slice(None, int(c)).indices(extent)[1] for c in sections], extent]
-    return [
-        span(b, held, at, low, max(high - low, 0))
-        for low, high in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [span(b, held, at, low, max(high - low, 0)) for low, high in pairwise(cuts)]
 
 
 def diff(b: ArrayBuilder, a: Any, n: int = 1, axis: Any = -1) -> Value:
