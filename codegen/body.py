@@ -36,6 +36,11 @@ def storage_type(dtype: DType, width: int) -> str:
     return vec(elem, width) if elem else register_type(dtype, width)
 
 
+def bounds_axis(index: Index, axis: int | None) -> bool:
+    """Return whether an index is a loop axis plus a constant."""
+    return not index.atoms and len(index.terms) == 1 and index.terms[0] == (axis, 1)
+
+
 class Body:
     """Registers of a kernel being emitted."""
 
@@ -58,6 +63,7 @@ class Body:
         self.vars: dict[int, Reg] = {}
         self.regs: dict[int, Reg] = {}
         self.lane_mask: Reg | None = None
+        self.interior = False  # conditions on the vector axis alone hold in all lanes
         self._splats: dict[str, Reg] = {}
         self._sizes: dict[Size, Reg] = {}
         self._dummy: Reg | None = None
@@ -69,6 +75,7 @@ class Body:
         new.vars = dict(self.vars)
         new.regs = dict(self.regs)
         new.lane_mask = self.lane_mask
+        new.interior = self.interior
         new._splats = dict(self._splats)
         new._sizes = dict(self._sizes)
         new._dummy = self._dummy
@@ -204,7 +211,9 @@ class Body:
             inner = inner * d
         by = self.size(inner)
         by = fn.smax(by, const(llvm.I64, 1)) if isinstance(inner, SizeExpr) else by
-        part = fn.udiv(linear, self.splat(by) if vector else by) if inner != 1 else linear
+        part = (
+            fn.udiv(linear, self.splat(by) if vector else by) if inner != 1 else linear
+        )
         if atom.k == 0:
             return part
         size = atom.shape[atom.k]
@@ -252,6 +261,8 @@ class Body:
             out = self._fit(step.parent, vector)
         for index, extent in step.conditions:
             lanes = vector and self.axis in index.axes
+            if lanes and self.interior and bounds_axis(index, self.axis):
+                continue
             at = self.index(index, lanes)
             bound = self.size(extent)
             if lanes:
@@ -260,7 +271,8 @@ class Body:
             if vector:
                 test = self.splat(test)
             out = test if out is None else fn.and_(out, test)
-        assert out is not None
+        if out is None:
+            return const(vec(llvm.I1, self.width if vector else 1), 1)
         return out
 
     # -- memory ------------------------------------------------------------------------
@@ -288,6 +300,8 @@ class Body:
             return self._from_storage(fn.load(address, storage_type(dtype, 1)), dtype)
         ty = storage_type(dtype, self.width)
         mask = None if step.mask is None else self.lanes(step.mask)
+        if mask is not None and mask.ref[0] != "%":
+            mask = None  # holds in every lane
         if self.lane_mask is not None:
             mask = self.lane_mask if mask is None else fn.and_(mask, self.lane_mask)
         assert self.axis is not None

@@ -70,9 +70,7 @@ def _rewrite(plan: KernelPlan, groups: list[list[int]], space: Shape) -> KernelP
     where = {a: k for k, group in enumerate(groups) for a in group}
     return plan._replace(
         space=space,
-        reduced=tuple(
-            k for k, group in enumerate(groups) if group[0] in plan.reduced
-        ),
+        reduced=tuple(k for k, group in enumerate(groups) if group[0] in plan.reduced),
         steps=tuple(_map_step(s, where) for s in plan.steps),
         axes=tuple(_map_axes(a, where) for a in plan.axes),
     )
@@ -85,9 +83,7 @@ def collapse(plan: KernelPlan) -> KernelPlan:
     if plan.reduced and not set(kept) & set(plan.reduced):
         kept = sorted([*kept, plan.reduced[0]])
     if len(kept) < rank:
-        plan = _rewrite(
-            plan, [[k] for k in kept], tuple(plan.space[k] for k in kept)
-        )
+        plan = _rewrite(plan, [[k] for k in kept], tuple(plan.space[k] for k in kept))
     groups: list[list[int]] = []
     space: list[Size] = []
     for a, extent in enumerate(plan.space):

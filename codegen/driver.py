@@ -218,14 +218,20 @@ class Driver:
             fn.store(piece, fn.gep(piece_memory, const(I64, k), I64))
         widest = max(len(x.buffers) for x in self.launches)
         frame = fn.alloca(PTR, widest, 64)
-        self._run_table(Reg(f"@{name}", PTR), len(words), base_memory, piece_memory, frame)
+        self._run_table(
+            Reg(f"@{name}", PTR), len(words), base_memory, piece_memory, frame
+        )
 
     def _run_table(
         self, table: Reg, length: int, bases: Reg, pieces: Reg, frame: Reg
     ) -> None:
         fn = self.fn
         before = fn.block
-        loop, slot, call = fn.new_label("launch"), fn.new_label("slot"), fn.new_label("call")
+        loop, slot, call = (
+            fn.new_label("launch"),
+            fn.new_label("slot"),
+            fn.new_label("call"),
+        )
         fn.br(loop)
         fn.start(loop)
         at = fn.phi(I64, const(I64, 0), before)

@@ -9,7 +9,7 @@ parametric in the vector width. No fast-math flag is ever written.
 
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 F64 = "double"
@@ -32,44 +32,44 @@ class Reg(NamedTuple):
     ty: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def vec(elem: str, width: int) -> str:
     """Return the type of `width` lanes of `elem`; the scalar type for width 1."""
     return elem if width == 1 else f"<{width} x {elem}>"
 
 
-@lru_cache(maxsize=None)
+@cache
 def elem_of(ty: str) -> str:
     """Return the lane type of a vector type, or the type itself."""
     return ty[1:-1].split(" x ")[1] if ty[0] == "<" else ty
 
 
-@lru_cache(maxsize=None)
+@cache
 def width_of(ty: str) -> int:
     """Return the number of lanes: 1 for a scalar type."""
     return int(ty[1:].split(" x ")[0]) if ty[0] == "<" else 1
 
 
-@lru_cache(maxsize=None)
+@cache
 def bits_of(ty: str) -> int:
     """Return the size in bits of one lane."""
     elem = elem_of(ty)
     return {F64: 64, F32: 32, PTR: 64}.get(elem) or int(elem[1:])
 
 
-@lru_cache(maxsize=None)
+@cache
 def int_of(ty: str) -> str:
     """Return the integer type with the lanes and lane size of `ty`."""
     return vec(f"i{bits_of(ty)}", width_of(ty))
 
 
-@lru_cache(maxsize=None)
+@cache
 def mask_of(ty: str) -> str:
     """Return the type of a comparison of two `ty`."""
     return vec(I1, width_of(ty))
 
 
-@lru_cache(maxsize=None)
+@cache
 def suffix_of(ty: str) -> str:
     """Return the mangling of a type in an intrinsic's name: `v8f64`, `i32`."""
     elem, width = elem_of(ty), width_of(ty)
@@ -201,7 +201,9 @@ class Function:
         """Jump to `label`."""
         self.raw(f"br label %{label}")
 
-    def cond_br(self, cond: Reg, then: str, other: str, likely: bool | None = None) -> None:
+    def cond_br(
+        self, cond: Reg, then: str, other: str, likely: bool | None = None
+    ) -> None:
         """Jump to `then` where `cond` (i1) holds, else to `other`."""
         tail = ""
         if likely is not None:

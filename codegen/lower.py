@@ -196,7 +196,10 @@ def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound
         result = node.results[0]
         form = node.primitive.form
         planner.reduce(
-            node.operands[0], result, form.monoid, buffers[result]  # type: ignore[union-attr]
+            node.operands[0],
+            result,
+            form.monoid,
+            buffers[result],  # type: ignore[union-attr]
         )
     for value in launch.stores:
         planner.store(value, buffers[value])

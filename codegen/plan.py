@@ -178,7 +178,9 @@ class Planner:
     def _mask_axes(self, mask: int | None) -> frozenset[int]:
         return frozenset() if mask is None else self.axes[mask]
 
-    def _load(self, value: Value, buffer: Any, index: IndexTuple, mask: int | None) -> int:
+    def _load(
+        self, value: Value, buffer: Any, index: IndexTuple, mask: int | None
+    ) -> int:
         offset = linearize(index, value.type.shape)
         slot = self._slot(buffer, value.type.dtype)
         axes = offset.axes | self._mask_axes(mask)
@@ -249,9 +251,7 @@ class Planner:
             return self._literal(constant, value.type.dtype)
         if isinstance(form, View):
             (x,) = node.operands
-            inner = form.index(
-                INDEX_BUILDER, index, x.type, value.type, **node.params
-            )
+            inner = form.index(INDEX_BUILDER, index, x.type, value.type, **node.params)
             key = (x, tuple(inner), mask)
             return self._memo[key] if key in self._memo else [key]
         if isinstance(form, Place):
@@ -260,7 +260,9 @@ class Planner:
             return self._gather(node, index, mask)
         raise GraphError(f"{node.primitive.name} cannot run inside a loop kernel")
 
-    def _gather(self, node: Node, index: IndexTuple, mask: int | None) -> int | list[Key]:
+    def _gather(
+        self, node: Node, index: IndexTuple, mask: int | None
+    ) -> int | list[Key]:
         source, integers = node.operands
         axis, rank = node.params["axis"], integers.type.rank
         key: Key = (integers, index[axis : axis + rank], mask)
@@ -269,9 +271,7 @@ class Planner:
         operand = self._memo[key]
         if integers.type.dtype is not I64:
             raise GraphError("a gather's integers must be i64")
-        wrapped = self._step(
-            Wrap(operand, source.type.shape[axis]), self.axes[operand]
-        )
+        wrapped = self._step(Wrap(operand, source.type.shape[axis]), self.axes[operand])
         at = atom_index(Opaque(wrapped, self.axes[wrapped]))
         inner: Key = (source, (*index[:axis], at, *index[axis + rank :]), mask)
         return self._memo[inner] if inner in self._memo else [inner]

@@ -18,7 +18,14 @@ LLVM_TYPE = {
     "u64": "i64", "u32": "i32", "u16": "i16", "u8": "i8",
 }  # fmt: skip
 
-_FLOAT_PRED = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
+_FLOAT_PRED = {
+    "eq": "oeq",
+    "ne": "une",
+    "lt": "olt",
+    "le": "ole",
+    "gt": "ogt",
+    "ge": "oge",
+}
 
 
 class Typed(NamedTuple):
@@ -145,9 +152,13 @@ class ScalarEmitter:
             return self.fma(self.neg(q), y, x)
         return self._integer_quotient(x, y)[1]
 
-    def _extreme(self, intrinsic: str, signed: str, unsigned: str, x: Typed, y: Typed) -> Typed:
+    def _extreme(
+        self, intrinsic: str, signed: str, unsigned: str, x: Typed, y: Typed
+    ) -> Typed:
         if x.dtype.is_float:
-            return Typed(self.fn.intrinsic(intrinsic, x.reg.ty, (x.reg, y.reg)), x.dtype)
+            return Typed(
+                self.fn.intrinsic(intrinsic, x.reg.ty, (x.reg, y.reg)), x.dtype
+            )
         if x.dtype is BOOL:
             return self.or_(x, y) if signed == "smax" else self.and_(x, y)
         name = unsigned if x.dtype.kind == "u" else signed

@@ -407,8 +407,10 @@ class Scheduler:
                     if value not in self.buffers:
                         self.buffers[value] = Buffer("work", value.type)
                     first = min(keys) if keys else None
-                    if first is None or first[0] > self.register[value] or (
-                        not self.fuse
+                    if (
+                        first is None
+                        or first[0] > self.register[value]
+                        or (not self.fuse)
                     ):
                         # somebody elsewhere may read it one level up
                         group = self._store_group(value)

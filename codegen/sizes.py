@@ -38,6 +38,4 @@ def _floordiv(fn: Function, a: Reg, b: Reg) -> Reg:
     negative = fn.icmp("slt", fn.xor(rest, safe), zero)
     inexact = fn.icmp("ne", rest, zero)
     lower = fn.sub(quotient, const(I64, 1))
-    return fn.select(
-        bad, zero, fn.select(fn.and_(negative, inexact), lower, quotient)
-    )
+    return fn.select(bad, zero, fn.select(fn.and_(negative, inexact), lower, quotient))

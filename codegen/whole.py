@@ -14,7 +14,7 @@ from ..ir.types import DType, Shape
 from . import llvm
 from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
 from .index import Index, Size, linearize, strides_of
-from .llvm import I64, PTR, Function, Module, Reg, const
+from .llvm import I64, PTR, Module, Reg, const
 from .scalar import ScalarEmitter, Typed, register_type
 from .sizes import emit_size
 from .target import Target
@@ -82,8 +82,7 @@ def _merge(loops: list[Loop]) -> list[Loop]:
         if out:
             before = out[-1]
             if all(
-                s == t * loop.extent
-                for s, t in zip(before[1:], loop[1:], strict=True)
+                s == t * loop.extent for s, t in zip(before[1:], loop[1:], strict=True)
             ):
                 out[-1] = loop._replace(extent=before.extent * loop.extent)
                 continue
@@ -239,7 +238,11 @@ def _emit_contract(
         if len(static) == 9:
             fixed = (sizes[0], sizes[1], sizes[2])
             gemm = emit_static_gemm(
-                module, target, plan.dtype.name, fixed, strides  # type: ignore[arg-type]
+                module,
+                target,
+                plan.dtype.name,
+                fixed,
+                strides,  # type: ignore[arg-type]
             )
             fn.call(gemm.name, llvm.VOID, (lhs, rhs, out, kernel.slots[3]))
             return
@@ -322,12 +325,8 @@ def _emit_scatter(
     def outer(p: Reg) -> None:
         def element(i: Reg) -> None:
             index = kernel.wrapped(fn.load(fn.gep(integers, i, I64), I64), extent)
-            source = fn.gep(
-                operand, fn.mul(fn.add(fn.mul(p, count), i), suffix), elem
-            )
-            target = fn.gep(
-                out, fn.mul(fn.add(fn.mul(p, extent), index), suffix), elem
-            )
+            source = fn.gep(operand, fn.mul(fn.add(fn.mul(p, count), i), suffix), elem)
+            target = fn.gep(out, fn.mul(fn.add(fn.mul(p, extent), index), suffix), elem)
 
             def inner(j: Reg) -> None:
                 at = fn.gep(target, j, elem)

@@ -11,8 +11,8 @@ from ..target import Target
 
 ELEMENTS = {"f64": F64, "f32": F32}
 
-# Bytes of a packed block of the second operand: half of a common L2 cache.
-_BLOCK_BYTES = 480 * 1024
+# Bytes of a packed block of the second operand: most of a common L2 cache.
+_BLOCK_BYTES = 720 * 1024
 _BLOCK_K = 256
 
 

@@ -5,6 +5,7 @@ k. Whatever path is taken, a chain is never split, only paused in memory, so tha
 shapes, strides, packing and vector width change no bit.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..llvm import I64, PTR, VOID, Function, Module, Reg
@@ -17,6 +18,8 @@ from .panels import Kernels
 _IN_PLACE_BYTES = 160 * 1024
 # Rows of the first operand from which packing a contiguous second operand pays.
 _PACK_ROWS = 16
+# Bytes from which a first operand contiguous in k is packed: its rows lie on many pages.
+_FAR_BYTES = 6 * 1024 * 1024
 # Rows of an unpacked first operand that go through all panels together.
 _STRIP_ROWS = 64
 
@@ -58,7 +61,9 @@ def emit_gemm(module: Module, target: Target, dtype: str) -> str:
             [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")],
             attrs="noinline",
         )
-        _Gemm(Kernels(module, blocking(target, dtype), dtype), fn).emit(*fn.args)
+        a, b, c, *numbers, work = fn.args
+        gemm = _Gemm(Kernels(module, blocking(target, dtype), dtype), fn)
+        gemm.emit((a, b, c), numbers, work)
     return name
 
 
@@ -84,7 +89,7 @@ def emit_static_gemm(
     a, b, c, work = fn.args
     numbers = [i64(v) for v in (*sizes, *strides)]
     gemm = _Gemm(Kernels(module, cut, dtype), fn)
-    gemm.emit(a, b, c, *numbers, work)
+    gemm.emit((a, b, c), numbers, work)
     return StaticGemm(name, gemm.work_bytes)
 
 
@@ -129,10 +134,14 @@ class _Gemm:
         self.work_bytes = 0
 
     def emit(
-        self, a: Reg, b: Reg, c: Reg, m: Reg, n: Reg, k: Reg, sam: Reg, sak: Reg,
-        sbk: Reg, sbn: Reg, scm: Reg, scn: Reg, work: Reg,
-    ) -> None:  # fmt: skip
-        """Emit the body. Columns are lanes; c.T = b.T a.T where that suits better."""
+        self, arrays: tuple[Reg, Reg, Reg], numbers: Sequence[Reg], work: Reg
+    ) -> None:
+        """Emit the body. Columns are lanes; c.T = b.T a.T where that suits better.
+
+        `numbers` are m, n, k and the strides in the order of `emit_gemm`.
+        """
+        a, b, c = arrays
+        m, n, k, sam, sak, sbk, sbn, scm, scn = numbers
         fn, ints = self.fn, self.ints
 
         def one(value: Reg) -> Reg:
@@ -188,7 +197,9 @@ class _Gemm:
         pack_y = ints.either(scattered, ints.both(large, reused))
         self.pack_y = ints.both(pack_y, ints.above(self.k, 0))
         wide = ints.above(self.n, 4 * cut.panel)
-        self.pack_x = ints.both(self.pack_y, ints.both(wide, reused))
+        far = ints.above(ints.mul(self.m, self.k), _FAR_BYTES // cut.size)
+        far = ints.either(far, ints.invert(ints.equal(self.sxk, 1)))
+        self.pack_x = ints.both(ints.both(self.pack_y, far), ints.both(wide, reused))
         second = cut.second_bytes(known(self.n), known(self.k))
         self.strip_at = fn.gep(self.work, i64(second))
         if known(self.pack_y) != 0:

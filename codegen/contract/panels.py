@@ -184,9 +184,9 @@ class _Panels:
             call(cut.tall, i64(0), self.m)
             return
         # Rows of the tall tile; what is left, if anything, fits the short one.
-        tail = ints.mask(self.m, cut.tall - 1)
-        high = ints.above(tail, cut.short)
-        tall = ints.select(high, self.m, ints.sub(self.m, tail))
+        left = ints.mask(self.m, cut.tall - 1)
+        high = ints.above(left, cut.short)
+        tall = ints.select(high, self.m, ints.sub(self.m, left))
         few_rows = ints.sub(self.m, tall)
 
         def short() -> None:

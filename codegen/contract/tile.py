@@ -70,7 +70,7 @@ def emit_tile(
                     sums[slot] = fn.fma(factor, ys[v], sums[slot])
             return [fn.add(at, sxk), fn.gep(line, syk), *sums]
 
-        _, _, *sums = for_range(fn, k, i64(1), step, [i64(0), y, *acc])
+        sums = for_range(fn, k, i64(1), step, [i64(0), y, *acc])[2:]
         for r, row in enumerate(c_rows):
             lines.store(row, sums[r * vectors : (r + 1) * vectors])
         return []

@@ -23,7 +23,6 @@ class Format:
     fraction: int  # stored bits of the significand
     bias: int
     magic: float  # 1.5 * 2^fraction: adding it rounds to an integer
-    largest: float
     smallest_normal: float
     ln2: tuple[float, float]
     inv_ln2: tuple[float, float]
@@ -62,7 +61,6 @@ _F64 = Format(
     fraction=52,
     bias=1023,
     magic=1.5 * 2.0**52,
-    largest=float.fromhex("0x1.fffffffffffffp1023"),
     smallest_normal=2.0**-1022,
     ln2=(0.6931471805599453, 2.3190468138462996e-17),
     inv_ln2=(1.4426950408889634, 2.0355273740931033e-17),
@@ -81,7 +79,6 @@ _F32 = Format(
     fraction=23,
     bias=127,
     magic=1.5 * 2.0**23,
-    largest=float.fromhex("0x1.fffffep127"),
     smallest_normal=2.0**-126,
     ln2=(0.6931471824645996, -1.9046542121259336e-09),
     inv_ln2=(1.4426950216293335, 1.925963033500011e-08),
