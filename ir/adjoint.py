@@ -300,4 +300,5 @@ def vjp_graph(
     for (old, _), seed in zip(seeds, added, strict=True):
         x = replaced.get(old, old)
         cts[x] = b.add(cts[x], seed) if x in cts else seed
-    return _joint(b, graph, cts, wrt, rules, keep=True)
+    moved = [k if k < first else k + len(seeds) for k in wrt]
+    return _joint(b, graph, cts, moved, rules, keep=True)
