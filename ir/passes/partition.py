@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..forms import Literal
 from ..graph import Graph, Node, Value
+from ..pause import collector_paused
 from ..primitive import Effect
 from ..sizes import SizeExpr, product
 from .dce import dce
@@ -56,7 +57,11 @@ def partition(joint: Graph, num_outputs: int, num_seeds: int = 0) -> Partition:
 
     Cost: O(nodes + edges).
     """
-    joint = dce(joint)
+    with collector_paused(len(joint.nodes)):
+        return _split(dce(joint), num_outputs, num_seeds)
+
+
+def _split(joint: Graph, num_outputs: int, num_seeds: int) -> Partition:
     outputs = joint.outputs[:num_outputs]
     gradients = joint.outputs[num_outputs:]
     forward = _needed(joint, outputs)

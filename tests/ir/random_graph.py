@@ -14,8 +14,8 @@ TYPES = ("f64[]", "f64[3]", "f64[n]", "f64[2,3]", "f64[n,3]")
 
 
 def read(text: str) -> str:
-    """Return text IR as it is written in a test: without indentation, with a header."""
-    lines = [line.strip() for line in text.strip().splitlines()]
+    """Return text IR as it is written in a test: with a header, without indentation."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "\n".join(["pullback-ir 1", *lines]) + "\n"
 
 

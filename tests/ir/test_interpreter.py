@@ -50,7 +50,7 @@ def test_sizes_that_disagree():
     with pytest.raises(SizeError, match="rows: axis 0 of z is 5, max\\(n-1, 0\\) = 3"):
         interpret(ROWS, arrays(4, 2, 5))
     with pytest.raises(
-        SizeError, match="^rows: halves: n is 4, 2\\*m is 6 \\(m = 3, n = 4\\)"
+        SizeError, match=r"^rows: halves: n is 4, 2\*m is 6 \(m = 3, n = 4\)"
     ):
         interpret(ROWS, arrays(4, 3))
     with pytest.raises(SizeError, match="rows: size m is 1, which is always a const"):

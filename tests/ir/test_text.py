@@ -182,10 +182,10 @@ HEAD = 'graph f\nin %0: f64[3] "x"\n'
         ("graph f\n", "line 3, column 1: 'end' expected"),
         ("graph f\nwhat", "line 3, column 1: unexpected 'what'"),
         ("graph f\nsizes nan", "line 3, column 7: a size cannot be called nan"),
-        ("graph f\nin %1: f64[] \"x\"", "column 4: %1 is out of order: %0 comes next"),
-        ("graph f\nin %0: g64[] \"x\"", "column 8: 'g64\\[\\]' is not a type"),
-        ("graph f\nin %0: f64[n $] \"x\"", "column 8: size 'n \\$': unexpected"),
-        ("graph f\nin %0: f64[ \"x\"", "column 11: '\\[' is never closed"),
+        ('graph f\nin %1: f64[] "x"', "column 4: %1 is out of order: %0 comes next"),
+        ('graph f\nin %0: g64[] "x"', "column 8: 'g64\\[\\]' is not a type"),
+        ('graph f\nin %0: f64[n $] "x"', "column 8: size 'n \\$': unexpected"),
+        ('graph f\nin %0: f64[ "x"', "column 11: '\\[' is never closed"),
         ("graph f\nin %0: f64[] x", "column 14: a string expected"),
         (HEAD + "%1: f64[3] = nothing %0", "column 14: there is no op nothing"),
         (HEAD + "%1: f64[3] = sin %1", "line 4, column 18: %1 is not defined"),
@@ -193,7 +193,7 @@ HEAD = 'graph f\nin %0: f64[3] "x"\n'
         (HEAD + "%1: f64[3] = sin %0 %0", "column 21: unexpected '%0'"),
         (HEAD + "%1: f64[3] = sin %0 {a=1", "column 25: '}' expected"),
         (HEAD + "%1: f64[3] = sin %0 {a=1, a=2}", "param a is given twice"),
-        (HEAD + "%1: f64[3] = sin %0 {a=__import__('os')}", "unexpected \"'\""),
+        (HEAD + "%1: f64[3] = sin %0 {a=__import__('os')}", 'unexpected "\'"'),
         (HEAD + "%1: f64[3] = sin %0 {a=(1, 2}", "column 29: '\\)' expected"),
         (HEAD + "%1: f64[3] = sin %0 {a=}", "column 24: a size expected"),
         (HEAD + '%1: f64[3] = sin %0 {a="\\q"}', "malformed string"),
@@ -210,7 +210,9 @@ HEAD = 'graph f\nin %0: f64[3] "x"\n'
     ],
 )
 def test_malformed_text_has_line_and_column(text, message):
-    given = text if text.startswith("pullback") or not text else f"pullback-ir 1\n{text}"
+    given = (
+        text if text.startswith("pullback") or not text else f"pullback-ir 1\n{text}"
+    )
     with pytest.raises(ParseError, match=message):
         parse_graph(given, OPS)
 

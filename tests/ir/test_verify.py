@@ -69,9 +69,7 @@ def test_a_node_listed_twice():
 
 def test_types_are_inferred_again():
     graph = chain(1)
-    wrong = Node(
-        OPS["sin"], (graph.inputs[0],), {}, [TensorType(F64, (3,))], None
-    )
+    wrong = Node(OPS["sin"], (graph.inputs[0],), {}, [TensorType(F64, (3,))], None)
     graph.nodes.append(wrong)
     fails(graph, re.escape("result 0 of sin is f64[3], its type rule says f64[]"))
     graph.nodes[-1] = Node(OPS["sin"], (graph.inputs[0],) * 2, {}, [SCALAR] * 2, None)
