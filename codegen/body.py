@@ -1,8 +1,8 @@
 """Emit the steps of a kernel plan inside its loops.
 
-A step that does not depend on the vector axis is a scalar, computed in the outermost loop
-that knows its axes; everything else is `width` lanes. `Body` holds the registers of the
-steps emitted so far; a copy of it begins each version of the innermost body.
+A step that does not depend on the vector axis is a scalar, computed in the outermost
+loop that knows its axes; everything else is `width` lanes. `Body` holds the registers
+of the steps emitted so far; a copy of it begins each version of the innermost body.
 """
 
 from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ class Body:
                 other = self._fit(step.other, vector)
             return fn.select(mask, value, other)
         if isinstance(step, Divides):
-            index = self.index(step.index, vector)
+            index = self.index(step.at, vector)
             by = const(index.ty, step.step)
             return fn.srem(index, by) if step.part else fn.sdiv(index, by)
         assert isinstance(step, Wrap)
@@ -336,7 +336,7 @@ class Body:
         return self._from_storage(fn.masked_gather(addresses, mask, ty, other), dtype)
 
     def _zeros(self) -> Reg:
-        """Return the address of 8 zero bytes, read where a masked scalar load is off."""
+        """Return the address of 8 zero bytes, read where a masked load is off."""
         if self._dummy is None:
             self._dummy = self.fn.alloca(llvm.I64, 1, 8)
             self.fn.head.append(f"  store i64 0, ptr {self._dummy.ref}, align 8")

@@ -1,7 +1,7 @@
 """Merge loop axes of a kernel plan that run through memory as one.
 
-An element of a matrix and one of the vector of its elements are at the same place, so an
-elementwise kernel over [n,3] loops over 3n elements. Axes of size 1 disappear.
+An element of a matrix and one of the vector of its elements are at the same place, so
+an elementwise kernel over [n,3] loops over 3n elements. Axes of size 1 disappear.
 """
 
 from ..ir.types import Shape
@@ -15,7 +15,7 @@ def _indices(step: Step) -> list[Index]:
     if isinstance(step, Inside):
         return [i for i, _ in step.conditions]
     if isinstance(step, Divides):
-        return [step.index]
+        return [step.at]
     return []
 
 
@@ -62,7 +62,7 @@ def _map_step(step: Step, where: dict[int, int]) -> Step:
             conditions=tuple((_map_index(i, where), e) for i, e in step.conditions)
         )
     if isinstance(step, Divides):
-        return step._replace(index=_map_index(step.index, where))
+        return step._replace(at=_map_index(step.at, where))
     return step
 
 

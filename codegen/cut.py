@@ -1,9 +1,9 @@
 """Cut a kernel whose body is too large into a sequence of bounded ones.
 
-Cuts fall on the boundaries of repeating sub-graphs where there are any: every value has a
-symbol that describes how it is made relative to its neighbours, a rolling hash of symbols
-finds the period, and a chunk is a whole number of periods. So equal steps of a long chain
-give equal kernels, emitted once. Cost: O(members).
+Cuts fall on the boundaries of repeating sub-graphs where there are any: every value has
+a symbol that describes how it is made relative to its neighbours, a rolling hash of
+symbols finds the period, and a chunk is a whole number of periods. So equal steps of a
+long chain give equal kernels, emitted once. Cost: O(members).
 """
 
 from collections.abc import Hashable
@@ -94,7 +94,8 @@ def _boundaries(members: list[Value], schedule: Schedule) -> list[int]:
     ends: list[int] = []
     start, count = 0, len(members)
     while start < count:
-        cost, loads, open_stores = 0, set(), 0
+        cost, open_stores = 0, 0
+        loads: set[Value] = set()
         closing: dict[int, int] = {}
         end = start
         while end < count:

@@ -1,4 +1,4 @@
-"""Write a program's entry: check its guards, find its buffers, run its kernels in order.
+"""Write a program's entry: check guards, find buffers, run the kernels in order.
 
 Up to 256 launches are straight-line calls; beyond that they are a table that one native
 loop runs, because straight-line code for 100,000 calls takes longer to compile than to
@@ -183,7 +183,7 @@ class Driver:
         fn.ret(code)
         fn.start(good)
 
-    # -- many launches -------------------------------------------------------------------
+    # -- many launches -----------------------------------------------------------------
 
     def _table(self) -> None:
         """Run the launches from a table of (kernel, slots, (base, number) a slot)."""

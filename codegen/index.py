@@ -1,8 +1,8 @@
 """Indices into tensors as sums over loop variables.
 
-An index is `sum(size * loop axis) + sum(size * atom) + size`, where an atom is a component
-of a split linear index or an integer the kernel computes itself. All are hashable, so a
-value at an index is evaluated once a kernel. Nothing here emits code.
+An index is `sum(size * loop axis) + sum(size * atom) + size`, where an atom is a
+component of a split linear index or an integer the kernel computes itself. All are
+hashable, so a value at an index is evaluated once a kernel. Nothing here emits code.
 """
 
 from collections.abc import Sequence

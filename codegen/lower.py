@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
-from ..ir.forms import Contract, Scatter
+from ..ir.forms import Contract, Reduce, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.sizes import SizeExpr
 from .cut import LoopLaunch, cut
@@ -18,8 +18,9 @@ from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import Bound, KernelPlan, Planner
 from .repeat import Repeats, describe
-from .schedule import Schedule, Whole, build_schedule, strip_views
+from .schedule import Schedule, Whole, build_schedule
 from .target import Target
+from .views import strip_views
 from .whole import (
     ContractPlan,
     WholePlan,
@@ -195,11 +196,12 @@ def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound
     for node in launch.reduces:
         result = node.results[0]
         form = node.primitive.form
+        assert isinstance(form, Reduce)
         planner.reduce(
             node.operands[0],
             result,
             form.monoid,
-            buffers[result],  # type: ignore[union-attr]
+            buffers[result],
         )
     for value in launch.stores:
         planner.store(value, buffers[value])

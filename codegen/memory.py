@@ -1,8 +1,8 @@
 """Buffers of a program, and where each lies in the workspace.
 
 A buffer is an input, an output, a constant, or a piece of the workspace. Pieces whose
-lives do not overlap share a place if they have the same size, which also holds for sizes
-that are known only when the program is called.
+lives do not overlap share a place if they have the same size, which also holds for
+sizes that are known only when the program is called.
 """
 
 from collections.abc import Sequence

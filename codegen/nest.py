@@ -232,9 +232,9 @@ class Nest:
         fn, width = self.fn, self.width
         assert self.axis is not None
         low, high = const(INT, 0), stop
-        for first, end in dict.fromkeys(self._borders()):
+        for first, beyond in dict.fromkeys(self._borders()):
             low = fn.smax(low, body.size(first))
-            high = fn.smin(high, body.size(end))
+            high = fn.smin(high, body.size(beyond))
         low = fn.and_(fn.add(low, const(INT, width - 1)), const(INT, -width))
         low = fn.smin(low, stop)
         high = fn.smax(fn.and_(high, const(INT, -width)), low)

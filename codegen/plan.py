@@ -1,9 +1,9 @@
 """Plan a loop kernel: the steps one element takes, numbered, each value once.
 
 A kernel runs over a space. Its roots are pulled at the space's own index: views rewrite
-the index, buffers become loads, everything else a step. The list of steps is the kernel's
-meaning and, with buffers replaced by slot numbers, its identity: equal plans are one
-kernel. Nothing here emits code, and nothing recurses.
+the index, buffers become loads, everything else a step. The list of steps is the
+kernel's meaning and, with buffers replaced by slot numbers, its identity: equal plans
+are one kernel. Nothing here emits code, and nothing recurses.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ class Inside(NamedTuple):
 class Divides(NamedTuple):
     """An index divided by a step: the quotient (part 0) or the rest (part 1)."""
 
-    index: Index
+    at: Index
     step: int
     part: int
 
@@ -253,7 +253,7 @@ class Planner:
             (x,) = node.operands
             inner = form.index(INDEX_BUILDER, index, x.type, value.type, **node.params)
             key = (x, tuple(inner), mask)
-            return self._memo[key] if key in self._memo else [key]
+            return self._memo.get(key, [key])
         if isinstance(form, Place):
             return self._place(node, value, index, mask)
         if isinstance(form, Gather):
@@ -274,7 +274,7 @@ class Planner:
         wrapped = self._step(Wrap(operand, source.type.shape[axis]), self.axes[operand])
         at = atom_index(Opaque(wrapped, self.axes[wrapped]))
         inner: Key = (source, (*index[:axis], at, *index[axis + rank :]), mask)
-        return self._memo[inner] if inner in self._memo else [inner]
+        return self._memo.get(inner, [inner])
 
     def _place(
         self, node: Node, value: Value, index: IndexTuple, mask: int | None

@@ -80,8 +80,8 @@ class RowReduce:
                 linear = fn.add(fn.mul(base, extent), opened.vars[axis])
                 self._reduced_loops(opened, rest, linear, folds, lanes)
 
-            extent = body.size(self.nest.plan.space[axis])
-            self.nest.loop(body, axis, const(INT, 0), extent, 1, inner)
+            outer = body.size(self.nest.plan.space[axis])
+            self.nest.loop(body, axis, const(INT, 0), outer, 1, inner)
             return
         assert self.nest.axis is not None
         extent = self.nest.plan.space[-1]
@@ -110,7 +110,7 @@ class RowReduce:
     def _aligned_row(
         self, body: Body, row: Reg, folds: list[Output], lanes: list[Reg]
     ) -> None:
-        """Run a row whose first element is not lane 0 in chunks that keep to the lanes."""
+        """Run a row that does not begin at lane 0 in chunks that keep to the lanes."""
         fn, axis = self.nest.fn, len(self.nest.plan.space) - 1
         stop = body.size(self.nest.plan.space[-1])
         width = self.nest.width

@@ -210,7 +210,7 @@ class ScalarEmitter:
         """Round to nearest, ties to even."""
         return Typed(self.fn.rint(self._float("rint", x)), x.dtype)
 
-    # -- comparison and logic ------------------------------------------------------------
+    # -- comparison and logic ----------------------------------------------------------
 
     def _compare(self, name: str, x: Typed, y: Typed) -> Typed:
         if x.dtype.is_float:
@@ -267,7 +267,7 @@ class ScalarEmitter:
         """Return the complement."""
         return Typed(self.fn.not_(x.reg), x.dtype)
 
-    # -- conversion ------------------------------------------------------------------------
+    # -- conversion --------------------------------------------------------------------
 
     def cast(self, x: Typed, dtype: DType) -> Typed:
         """Convert as NumPy's astype does."""
@@ -295,7 +295,7 @@ class ScalarEmitter:
         op = "sext" if source.kind == "i" else "zext"
         return Typed(fn.convert(op, x.reg, ty), dtype)
 
-    # -- elementary functions ----------------------------------------------------------------
+    # -- elementary functions ----------------------------------------------------------
 
     def exp(self, x: Typed) -> Typed:
         """Return e to the x."""

@@ -6,19 +6,16 @@ of level L wrote needs level L + 1. Results of one level and one space share one
 forward and adjoint alike. Cost: O(nodes); nothing recurses.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import Contract, Gather, Literal, Map, Place, Reduce, Scatter, View
 from ..ir.graph import Graph, Node, Value
-from ..ir.sizes import SizeExpr, lower_bound, product
 from ..ir.types import Shape
 from .cost import node_cost
-from .index import INDEX_BUILDER, Index, Split, identity, linearize
 from .memory import Buffer
+from .views import grows, has_split, is_alias, strip_views
 
 RECOMPUTE = 24  # an inlined value dearer than this is stored if several places need it
 REPEAT = 8  # the same for a value several kernels of its own space need
@@ -62,57 +59,6 @@ class Schedule:
     inlined_cost: dict[Value, int]
     constants: list[ArrayConstant]
     alias: dict[Value, Value]
-
-
-def strip_views(value: Value, stop: Any) -> tuple[Value, tuple[Index, ...]]:
-    """Follow views to the value they read; returns it and its index.
-
-    `stop(value)` ends the walk, as does a view that divides an index.
-    """
-    index = identity(value.type.rank)
-    while True:
-        node = value.node
-        if node is None or not isinstance(node.primitive.form, View) or stop(value):
-            return value, index
-        (x,) = node.operands
-        inner = tuple(
-            node.primitive.form.index(
-                INDEX_BUILDER, index, x.type, value.type, **node.params
-            )
-        )
-        if any(isinstance(a, Split) for i in inner for a, _ in i.atoms):
-            return value, index
-        value, index = x, inner
-
-
-def is_alias(node: Node) -> bool:
-    """Return whether a view's result is its operand's memory, element for element."""
-    (x,) = node.operands
-    out = node.results[0]
-    form = node.primitive.form
-    assert isinstance(form, View)
-    inner = form.index(
-        INDEX_BUILDER, identity(out.type.rank), x.type, out.type, **node.params
-    )
-    return linearize(tuple(inner), x.type.shape) == linearize(
-        identity(out.type.rank), out.type.shape
-    ) and product(x.type.shape) == product(out.type.shape)
-
-
-def _has_split(node: Node) -> bool:
-    (x,) = node.operands
-    out = node.results[0]
-    form = node.primitive.form
-    assert isinstance(form, View)
-    inner = form.index(
-        INDEX_BUILDER, identity(out.type.rank), x.type, out.type, **node.params
-    )
-    return any(isinstance(a, Split) for i in inner for a, _ in i.atoms)
-
-
-def _grows(small: Shape, large: Shape) -> bool:
-    low = lower_bound(product(small) - product(large))
-    return low is None or low < 0
 
 
 class Scheduler:
@@ -200,9 +146,9 @@ class Scheduler:
                 (x,) = node.operands
                 out = node.results[0]
                 elsewhere[x] = elsewhere.get(x, 0) + 1
-                if _grows(x.type.shape, out.type.shape):
+                if grows(x.type.shape, out.type.shape):
                     self.expanded.add(x)
-                if _has_split(node):
+                if has_split(node):
                     self._force(x)
                     if is_alias(node):
                         self.alias[out] = x
@@ -219,7 +165,7 @@ class Scheduler:
                 elsewhere[x] = elsewhere.get(x, 0) + 1
             if isinstance(form, Gather):
                 self._force(node.operands[1])
-                if _grows(node.operands[0].type.shape, node.results[0].type.shape):
+                if grows(node.operands[0].type.shape, node.results[0].type.shape):
                     self.expanded.add(node.operands[0])
 
     def _place_outputs(self) -> None:
@@ -243,7 +189,7 @@ class Scheduler:
                 self.buffers[base] = buffer
                 self.forced.add(base)
 
-    # -- levels -------------------------------------------------------------------------
+    # -- levels ------------------------------------------------------------------------
 
     def _store_decision(self, value: Value, cost: int) -> bool:
         if value in self.forced or not self.fuse:
@@ -340,7 +286,7 @@ class Scheduler:
     def _check(self, node: Node, level: int) -> None:
         self._whole(node, "check", level)
 
-    # -- kernels ------------------------------------------------------------------------
+    # -- kernels -----------------------------------------------------------------------
 
     def _group(
         self, level: int, space: Shape, reduced: tuple[int, ...], kind: int
@@ -375,7 +321,7 @@ class Scheduler:
             self._group(level, space, (), 1).copies.append((value, buffer))
 
     def _homes(self) -> None:
-        """Choose the kernel of every stored map, and which kernels compute each value."""
+        """Choose the kernel of every stored map, and who computes each value."""
         by_key: dict[OrderKey, Group] = {g.key: g for g in self.groups.values()}
         users: dict[Value, set[OrderKey]] = {}
 
@@ -400,9 +346,8 @@ class Scheduler:
                 if value in self.alias:
                     continue
                 keys = users.pop(value, set())
-                if value not in self.stored and len(keys) > 1:
-                    if self.cost[value] > REPEAT and not isinstance(form, Literal):
-                        self.stored.add(value)
+                if len(keys) > 1 and self.cost[value] > REPEAT:
+                    self.stored.add(value)
                 if value in self.stored:
                     if value not in self.buffers:
                         self.buffers[value] = Buffer("work", value.type)
@@ -436,8 +381,3 @@ def build_schedule(graph: Graph, fuse: bool = True) -> Schedule:
     With `fuse` False every result is a kernel of its own: the same bits, more memory.
     """
     return Scheduler(graph, fuse).run()
-
-
-def sizes_text(shape: Sequence[int | SizeExpr]) -> str:
-    """Return a shape as it is printed: `[n,3]`."""
-    return "[" + ",".join(map(str, shape)) + "]"

@@ -1,8 +1,8 @@
 """Describe the machine code is emitted for, and turn LLVM IR into an object.
 
-One short pass pipeline serves every kernel: the loops are emitted as vectors already, so
-nothing is left for LLVM to rediscover. This file and `runtime/loading.py` are the only
-ones that talk to llvmlite.
+One short pass pipeline serves every kernel: the loops are emitted as vectors already,
+so nothing is left for LLVM to rediscover. This file and `runtime/loading.py` are the
+only ones that talk to llvmlite.
 """
 
 from dataclasses import dataclass

@@ -49,11 +49,14 @@ class ContractPlan(NamedTuple):
 
 
 class ScatterPlan(NamedTuple):
-    """zeros(shape)[prefix, integers, suffix] += operand. Slots: operand, integers, out."""
+    """zeros(shape)[prefix, integers, suffix] += operand.
+
+    Slots: operand, integers, out.
+    """
 
     dtype: DType
     prefix: Size
-    count: Size
+    total: Size
     suffix: Size
     extent: Size
 
@@ -61,7 +64,7 @@ class ScatterPlan(NamedTuple):
 class CheckPlan(NamedTuple):
     """Every integer of a slot is in [-extent, extent). Slots: integers."""
 
-    count: Size
+    total: Size
     extent: Size
     axis: int
     number: int
@@ -224,7 +227,7 @@ def _emit_contract(
     sizes = (m.extent, n.extent, k.extent)
     strides = (m.lhs, k.lhs, k.rhs, n.rhs, m.out, n.out)
     # a size or stride of 1 by name would be 0: gemm wants positive strides of c
-    static = [v for v in (*sizes, *strides) if isinstance(v, int)]
+    fixed = [v for v in (*sizes, *strides) if isinstance(v, int)]
 
     def at(base: Reg, offsets: list[Reg]) -> Reg:
         for offset in offsets:
@@ -235,14 +238,14 @@ def _emit_contract(
         if not plan.dtype.is_float:
             _integer_gemm(kernel, plan, lhs, rhs, out)
             return
-        if len(static) == 9:
-            fixed = (sizes[0], sizes[1], sizes[2])
+        if len(fixed) == 9:
+            q, r, t, *rest = fixed
             gemm = emit_static_gemm(
                 module,
                 target,
                 plan.dtype.name,
-                fixed,
-                strides,  # type: ignore[arg-type]
+                (q, r, t),
+                (rest[0], rest[1], rest[2], rest[3], rest[4], rest[5]),
             )
             fn.call(gemm.name, llvm.VOID, (lhs, rhs, out, kernel.slots[3]))
             return
@@ -312,7 +315,7 @@ def _emit_scatter(
     fn = kernel.fn
     elem = register_type(plan.dtype, 1)
     operand, integers, out = kernel.slots
-    prefix, count = kernel.size(plan.prefix), kernel.size(plan.count)
+    prefix, count = kernel.size(plan.prefix), kernel.size(plan.total)
     suffix, extent = kernel.size(plan.suffix), kernel.size(plan.extent)
     total = fn.mul(prefix, fn.mul(extent, suffix))
     s = ScalarEmitter(fn)
@@ -362,7 +365,7 @@ def _emit_check(
         fn.ret(fn.call(fail_function(module), llvm.I32, (kernel.ctx, *numbers)))
         fn.start(good)
 
-    kernel.loop(kernel.size(plan.count), element)
+    kernel.loop(kernel.size(plan.total), element)
     fn.ret(OK)
 
 
