@@ -27,6 +27,7 @@ from ..ir.errors import (
 from ..ir.graph import Graph
 from ..ir.loc import traced_at
 from ..ir.passes import pipeline
+from ..ir.pause import collector_paused
 from ..ir.sizes import SizeExpr, evaluate_size
 from ..ir.text import graph_key
 from ..ir.types import TensorType
@@ -224,13 +225,15 @@ _lock = RLock()
 
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
-    key = (graph_key(graph), options)
+    with collector_paused():
+        key = (graph_key(graph), options)
     with _lock:
         found = _cache.get(key)
         if found is not None:
             _cache.move_to_end(key)
             return found
-        made = _compile(graph, options)
+        with collector_paused():
+            made = _compile(graph, options)
         _cache[key] = made
         while len(_cache) > CACHED:
             _cache.popitem(last=False)
