@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 from pullback.codegen import llvm
-from pullback.codegen.contract import emit_batched_gemm, emit_gemm, gemm_work_bytes
+from pullback.codegen.contract import (
+    StaticGemm,
+    emit_gemm,
+    emit_static_gemm,
+    gemm_work_bytes,
+)
+from pullback.codegen.contract.flow import for_range, i64
 from pullback.codegen.target import emit_object, host
 from pullback.runtime.loading import Library
 
@@ -48,45 +54,45 @@ def best(call: Callable[[int], object], floor: float = 4e-3) -> float:
     return least / count
 
 
-def compiled(dtype: str) -> tuple[Callable[[int, Arrays], None], float]:
-    """Return a caller that repeats a multiplication, and the seconds to compile one."""
-    target = host()
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        module = target.module()
-        inner = emit_gemm(module, target, dtype)
-        outer = module.function(
-            "pb_bench", llvm.VOID, module.functions[inner].params, linkage=""
-        )
-        outer.call(inner, llvm.VOID, outer.args)
-        outer.ret()
-        emit_object(module.text(), target)
-        times.append(time.perf_counter() - start)
-    module = target.module()
-    inner = emit_batched_gemm(module, target, dtype)
-    outer = module.function(
-        "pb_bench", llvm.VOID, module.functions[inner].params, linkage=""
-    )
-    outer.call(inner, llvm.VOID, outer.args)
-    outer.ret()
-    library = Library(emit_object(module.text(), target))
-    i64, ptr = ctypes.c_int64, ctypes.c_void_p
-    kinds = [i64] * 4 + [ptr] * 3 + [i64] * 9 + [ptr]
-    native = ctypes.CFUNCTYPE(None, *kinds)(library.address("pb_bench"))
-    scratch = np.zeros(gemm_work_bytes(target, dtype) + 64, np.uint8)
-    work = scratch.ctypes.data + -scratch.ctypes.data % 64
+def wrapped(module: llvm.Module, inner: str) -> None:
+    """Emit `pb_bench(count, ...)`, which calls `inner` so many times."""
+    params = module.functions[inner].params
+    fn = module.function("pb_bench", llvm.VOID, [(llvm.I64, ""), *params], linkage="")
+    count, *rest = fn.args
 
-    def call(count: int, arrays: Arrays) -> None:
-        a, _, c = arrays
-        strides = [s // x.itemsize for x in arrays for s in x.strides]
-        sizes = (c.shape[0], c.shape[1], a.shape[1])
-        addresses = [x.ctypes.data for x in arrays]
-        native(count, 0, 0, 0, *addresses, *sizes, *strides, work)
+    def one(_: llvm.Reg, __: list[llvm.Reg]) -> list[llvm.Reg]:
+        fn.call(inner, llvm.VOID, rest)
+        return []
 
-    # Both are alive as long as the caller is.
-    call.keeps = (library, scratch)  # type: ignore[attr-defined]
-    return call, min(times)
+    for_range(fn, count, i64(1), one)
+    fn.ret()
+
+
+class Compiled:
+    """A loop around a multiplication, and the least seconds it took to compile."""
+
+    def __init__(self, emit: Callable[[llvm.Module], str], work_bytes: int) -> None:
+        self.seconds = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            module = host().module()
+            wrapped(module, emit(module))
+            data = emit_object(module.text(), host())
+            self.seconds = min(self.seconds, time.perf_counter() - start)
+        self.library = Library(data)
+        self.scratch = np.zeros(work_bytes + 64, np.uint8)
+        work = self.scratch.ctypes.data
+        self.work = work + -work % 64
+
+    def native(self, *kinds: Any) -> Any:
+        """Return the function for ctypes."""
+        entry = self.library.address("pb_bench")
+        return ctypes.CFUNCTYPE(None, ctypes.c_int64, *kinds)(entry)
+
+
+def strides(arrays: Arrays) -> tuple[int, ...]:
+    """Return the strides of all arrays in elements."""
+    return tuple(s // x.itemsize for x in arrays for s in x.strides)
 
 
 def operands(m: int, n: int, k: int, form: str, kind: type) -> Arrays:
@@ -102,31 +108,56 @@ def operands(m: int, n: int, k: int, form: str, kind: type) -> Arrays:
 
 
 def main() -> None:
-    """Print one table a dtype."""
+    """Print one table a dtype; ms is the time to compile for known sizes."""
+    target = host()
+    number, ptr = ctypes.c_int64, ctypes.c_void_p
     only = sys.argv[1:] or ["f64", "f32"]
-    for dtype, kind in (("f64", np.float64), ("f32", np.float32)):
-        if dtype not in only:
-            continue
-        call, seconds = compiled(dtype)
-        print(f"{dtype}: compiled in {seconds * 1e3:.1f} ms")
+    kinds: dict[str, type] = {"f64": np.float64, "f32": np.float32}
+    for dtype in only:
+        free = Compiled(
+            lambda module, d=dtype: emit_gemm(module, target, d),
+            gemm_work_bytes(target, dtype),
+        )
+        free_native = free.native(ptr, ptr, ptr, *[number] * 9, ptr)
+        print(f"{dtype}, any sizes: compiled in {free.seconds * 1e3:.1f} ms")
         print(
-            f"{'m':>6}{'n':>6}{'k':>6}  form{'us':>10}{'NumPy us':>10}"
-            f"{'GF/s':>8}{'NumPy':>8}{'ratio':>7}"
+            f"{'m':>6}{'n':>6}{'k':>6}  form{'any us':>10}{'known us':>10}"
+            f"{'NumPy us':>10}{'known GF/s':>11}{'NumPy':>7}{'ratio':>7}{'ms':>8}"
         )
         cases = [(s, s, s, form) for form in ("NN", "NT", "TN") for s in SQUARE]
         for m, n, k, form in SMALL + cases:
-            a, b, c = operands(m, n, k, form, kind)
+            a, b, c = arrays = operands(m, n, k, form, kinds[dtype])
+            made: list[StaticGemm] = []
+            case = (m, n, k), strides(arrays)
+
+            def emit(
+                module: llvm.Module,
+                case: Any = case,
+                made: list[StaticGemm] = made,
+                dtype: str = dtype,
+            ) -> str:
+                made.append(emit_static_gemm(module, target, dtype, *case))
+                return made[-1].name
+
+            emit(target.module())
+            known = Compiled(emit, made[0].work_bytes)
+            known_native = known.native(ptr, ptr, ptr, ptr)
+            at = [x.ctypes.data for x in arrays]
+            tail = (*at, m, n, k, *strides(arrays), free.work)
 
             def repeat(count: int, a: Any = a, b: Any = b, c: Any = c) -> None:
                 for _ in range(count):
                     np.matmul(a, b, out=c)
 
-            ours = best(lambda count, f=call, t=(a, b, c): f(count, t))
-            theirs = best(repeat)
+            first = best(lambda count, f=free_native, t=tail: f(count, *t))
+            fixed = (*at, known.work)
+            second = best(lambda count, f=known_native, t=fixed: f(count, *t))
+            third = best(repeat)
             flops = 2e-9 * m * n * k
             print(
-                f"{m:6}{n:6}{k:6}  {form}  {ours * 1e6:10.3f}{theirs * 1e6:10.3f}"
-                f"{flops / ours:8.1f}{flops / theirs:8.1f}{theirs / ours:7.2f}"
+                f"{m:6}{n:6}{k:6}  {form}  {first * 1e6:10.3f}{second * 1e6:10.3f}"
+                f"{third * 1e6:10.3f}{flops / second:11.1f}{flops / third:7.1f}"
+                f"{third / second:7.2f}{known.seconds * 1e3:8.1f}"
             )
 
 

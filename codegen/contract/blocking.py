@@ -27,6 +27,7 @@ class Blocking:
         tall, short: rows of a register tile, for many rows and for few.
         vectors: vectors of a tile's row.
         accumulators: vector registers that a tile may hold its sums in.
+        x86: whether the target is x86-64.
         masks: whether ragged rows are loaded and stored under a mask.
         block_k: depth of a packed block.
         block_n: columns of a packed block, a multiple of `panel`.
@@ -39,6 +40,7 @@ class Blocking:
     short: int
     vectors: int
     accumulators: int
+    x86: bool
     masks: bool
     block_k: int
     block_n: int
@@ -86,6 +88,7 @@ def blocking(target: Target, dtype: str) -> Blocking:
         short=4,
         vectors=vectors,
         accumulators=vectors * tall,
+        x86=target.triple.startswith("x86_64"),
         masks=target.has_masks and width > 1,
         block_k=_BLOCK_K,
         block_n=block_n,

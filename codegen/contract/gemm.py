@@ -18,7 +18,7 @@ from .panels import Kernels
 _IN_PLACE_BYTES = 160 * 1024
 # Rows of the first operand from which packing a contiguous second operand pays.
 _PACK_ROWS = 16
-# Bytes from which a first operand contiguous in k is packed: its rows lie on many pages.
+# Bytes from which a first operand with contiguous rows is packed: it spans many pages.
 _FAR_BYTES = 6 * 1024 * 1024
 # Rows of an unpacked first operand that go through all panels together.
 _STRIP_ROWS = 64

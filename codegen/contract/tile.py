@@ -66,7 +66,7 @@ def emit_tile(
                 wide = fn.splat(value, lanes[0])
                 for v, count in enumerate(lanes):
                     slot = r * vectors + v
-                    factor = _low_lanes(fn, wide, count)
+                    factor = _low_lanes(fn, wide, count, cut.x86)
                     sums[slot] = fn.fma(factor, ys[v], sums[slot])
             return [fn.add(at, sxk), fn.gep(line, syk), *sums]
 
@@ -80,11 +80,11 @@ def emit_tile(
     return name
 
 
-def _low_lanes(fn: Function, value: Reg, count: int) -> Reg:
+def _low_lanes(fn: Function, value: Reg, count: int, x86: bool) -> Reg:
     """Return the first lanes of a splat."""
     if width_of(value.ty) == count:
         return value
-    if fn.module.triple.startswith("x86_64"):
+    if x86:
         # Else LLVM widens the narrow splat by a shuffle, which costs what a fma costs,
         # instead of narrowing the wide one, which a load gives for nothing.
         value = fn.emit(

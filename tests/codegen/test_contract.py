@@ -10,6 +10,7 @@ from pullback.codegen.contract import (
     emit_batched_gemm,
     emit_gemm,
     emit_static_gemm,
+    gemm,
     gemm_work_bytes,
 )
 from pullback.codegen.target import Target, emit_object, host
@@ -162,6 +163,22 @@ def test_every_path_gives_the_bits_of_one_chain(name, dtype):
                 case = (m, n, k, a.strides, b.strides, c.strides)
                 assert c.tobytes() == want.tobytes(), case
             assert (padded[:, 1::2] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_packing_the_first_operand_changes_no_bit(dtype, monkeypatch):
+    rng, kind = np.random.default_rng(4), KINDS[dtype]
+    a = rng.standard_normal((37, 530)).astype(kind)
+    b = rng.standard_normal((530, 230)).astype(kind)
+    results = []
+    for least in (gemm._FAR_BYTES, 0):
+        monkeypatch.setattr(gemm, "_FAR_BYTES", least)
+        library.cache_clear()
+        c = np.empty((37, 230), kind)
+        multiply("host", dtype, a, b, c)
+        results.append(c.tobytes())
+    library.cache_clear()
+    assert results == [reference(a, b).tobytes()] * 2
 
 
 @pytest.mark.parametrize("dtype", KINDS)
