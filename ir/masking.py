@@ -1,11 +1,11 @@
 """Decide, while an adjoint is built, which products must be masked.
 
 Behind a branch that was not taken, an element that was not read, or a mask, a cotangent
-is 0 and must stay 0 whatever the local derivative is: 0 times inf is NaN. There a product
-with a local derivative that may not be finite becomes `mask_mul(ct, local)`, 0 where ct
-is 0. Elsewhere it is a plain `mul`, which contracts, also where the rule of a singular
-op asks for the mask. Looking is put off until a rule multiplies; every node is looked at
-once.
+is 0 and must stay 0 whatever the local derivative is: 0 times inf is NaN. There, a
+product with a local derivative that may not be finite becomes `mask_mul(ct, local)`, 0
+where ct is 0. Elsewhere it is a plain `mul`, which contracts, also where the rule of a
+singular op asks for the mask. Looking is put off until a rule multiplies; every node is
+looked at once.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,9 +2,9 @@
 
 A size is an `int` or a `SizeExpr`, a polynomial with integer coefficients over atoms.
 An atom is a name, `pos(e)` = max(e, 0), or a floor division. Minimum, maximum and
-remainder are rewritten in these, so equal expressions are equal objects: x[1:] and x[:-1]
-of n rows both have max(n-1, 0). A named size is 0 or at least 2: size 1 is always a
-constant.
+remainder are rewritten in these, so equal expressions are equal objects: x[1:] and
+x[:-1] of n rows both have max(n-1, 0). A named size is 0 or at least 2: size 1 is
+always a constant.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

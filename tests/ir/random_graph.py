@@ -6,6 +6,7 @@ import numpy as np
 from pullback.ir.builder import Builder
 from pullback.ir.graph import Graph, Value
 from pullback.ir.ops import new_builder
+from pullback.ir.sizes import smax
 from pullback.ir.types import TensorType, parse_type
 
 UNARY = ("neg", "sin", "cos", "tanh", "exp", "square", "abs", "sigmoid", "sign")
@@ -33,12 +34,46 @@ def _viewed(b: Builder, x: Value, rng: random.Random) -> Value:
         return b.broadcast(x, (2, *x.type.shape))
     if kind == 4 and rank:
         return b.sum(x, axes=(rng.randrange(rank),))
+    if kind == 5 and rank and rng.random() < 0.7:
+        return _moved(b, x, rng)
     return b.reshape(x, shape=x.type.shape)
+
+
+def _moved(b: Builder, x: Value, rng: random.Random) -> Value:
+    axis, kind, rank = rng.randrange(x.type.rank), rng.randrange(4), x.type.rank
+    shape = x.type.shape
+    if kind == 0:
+        idx = b.constant(np.array([[0], [0]]))
+        y = b.concatenate(
+            x,
+            b.sin(x),
+            b.zeros(x.type.with_shape((*shape[:axis], 1, *shape[axis + 1 :]))),
+            axis=axis,
+        )
+        return b.take(y, idx, axis=axis)
+    if kind == 1:
+        start = tuple(1 if k == axis else 0 for k in range(rank))
+        size = tuple(smax(d - 1, 0) if k == axis else d for k, d in enumerate(shape))
+        return b.slice(x, start=start, step=(1,) * rank, size=size)
+    if kind == 2:
+        return b.concatenate(x, x, axis=axis)
+    labels = "abcd"[:rank]
+    out = labels.replace(labels[axis], "")
+    return b.contract(x, b.cos(x), lhs=labels, rhs=labels, out=out)
+
+
+def _guarded(b: Builder, x: Value, rng: random.Random) -> Value:
+    """Return a singular op in a branch that keeps it from its pole."""
+    inner = b.op(rng.choice(("sqrt", "log", "exp")), x)
+    other = rng.choice((inner, b.div(inner, x), b.mul(inner, x)))
+    return b.select(b.gt(x, 0.25), other, 0.0)
 
 
 def _step(b: Builder, values: list[Value], rng: random.Random) -> Value:
     x = rng.choice(values)
-    kind = rng.randrange(10)
+    kind = rng.randrange(11)
+    if kind == 10:
+        return _guarded(b, x, rng)
     if kind < 3:
         return b.op(rng.choice(UNARY), x)
     if kind < 6:

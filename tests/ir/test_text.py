@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 from pullback.ir.constant import ArrayConstant
@@ -221,3 +223,18 @@ def test_dtypes_are_reserved_words():
     for name in DTYPES:
         with pytest.raises(ParseError, match="cannot be called"):
             parse_graph(f"pullback-ir 1\ngraph f\nsizes {name}\nend", OPS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_text_is_refused_or_read_never_worse(seed):
+    rng = random.Random(seed)
+    text = print_graph(random_graph(seed))
+    for _ in range(50):
+        at, length = rng.randrange(len(text)), rng.randrange(4)
+        middle = "".join(rng.choice('%@[]{}(),:="n0-.e \n') for _ in range(length))
+        damaged = text[:at] + middle + text[at + rng.randrange(4) :]
+        try:
+            graph = parse_graph(damaged, OPS)
+        except ParseError:
+            continue
+        assert print_graph(parse_graph(print_graph(graph), OPS)) == print_graph(graph)
