@@ -225,14 +225,14 @@ _lock = RLock()
 
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
-    with collector_paused():
+    with collector_paused(len(graph.nodes)):
         key = (graph_key(graph), options)
     with _lock:
         found = _cache.get(key)
         if found is not None:
             _cache.move_to_end(key)
             return found
-        with collector_paused():
+        with collector_paused(len(graph.nodes)):
             made = _compile(graph, options)
         _cache[key] = made
         while len(_cache) > CACHED:
