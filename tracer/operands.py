@@ -78,15 +78,16 @@ def floating(b: ArrayBuilder, x: Any, name: str) -> Value:
     return got if got.type.dtype.is_float else cast_to(b, got, F64)
 
 
-def _has_value(x: Any) -> bool:
+def has_value(x: Any) -> bool:
+    """Return whether something traced is in a list, at any depth."""
     return isinstance(x, (Value, Dim)) or (
-        isinstance(x, (list, tuple)) and any(_has_value(item) for item in x)
+        isinstance(x, (list, tuple)) and any(has_value(item) for item in x)
     )
 
 
 def listed(b: ArrayBuilder, items: Sequence[Any], name: str) -> Value:
     """Return nested lists as one Value: an array, or a stack of traced values."""
-    if not _has_value(items):
+    if not has_value(items):
         try:
             array = np.asarray(items)
         except ValueError as error:
@@ -178,14 +179,14 @@ def refuse(name: str, options: "dict[str, Any]") -> None:
         OpTypeError: an option was given; the message names it.
     """
     for option, given in options.items():
-        if given is None or (option == "subok" and given is True):
-            continue
-        if given is np._NoValue or (option, given) in _DEFAULTS:
+        if given is None or given is np._NoValue or given is True:
+            continue  # True is the default of where= and subok=
+        if isinstance(given, str) and given in _DEFAULTS.get(option, ()):
             continue
         raise OpTypeError(f"{name}: {_WHY.get(option, f'{option}= is not supported')}")
 
 
-_DEFAULTS = {("order", "C"), ("order", "K"), ("casting", "same_kind"), ("where", True)}
+_DEFAULTS = {"casting": ("same_kind",), "order": ("C", "K")}
 _WHY = {
     "out": "out= writes into an array, and traced values are never written to; "
     "use the result",

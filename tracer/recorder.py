@@ -219,20 +219,28 @@ class Recorder:
                     return
         kept = self._needed()
         for node in nodes:
-            if node in kept or node.primitive.name == "constant":
-                continue
+            if node.primitive.name == "constant":
+                continue  # the builder gives the same literal again
             for r in node.results:
                 if is_known(r):
                     pending.forget(r)
-                else:
+                elif node not in kept:
                     r.node = None
         nodes.clear()
         self._ran = 0
 
     def _needed(self) -> set[Node]:
-        """Return the nodes that gradients of finished tapes may need."""
+        """Return the nodes that may still be asked for.
+
+        Finished tapes need theirs for gradients. A product with a handle needs its
+        factors, which are not stored: what is added to it becomes an fma of them.
+        """
         kept: set[Node] = set()
         stack = [node for tape in self.kept for node in tape._nodes()]
+        for node in self.builder.nodes:
+            cell = node.results[0].cell
+            if cell is not None and cell.handles and node.primitive.name == "mul":
+                stack.append(node)
         while stack:
             node = stack.pop()
             if node in kept:

@@ -19,7 +19,7 @@ from ...ir.sizes import SizeExpr, floordiv, product, smax, smin
 from ...ir.types import I64
 from ..builders import ArrayBuilder
 from ..dim import Dim
-from ..operands import emit, listed, value
+from ..operands import emit, has_value, listed, value
 
 Size = int | SizeExpr
 
@@ -126,7 +126,7 @@ def _integers(b: ArrayBuilder, item: Any, axis: int, extent: Size) -> Value:
         return b.constant(operator.index(item), I64)
     if isinstance(item, (list, tuple)) and not len(item):
         item = np.empty(0, np.int64)
-    if isinstance(item, (list, tuple)):
+    if isinstance(item, (list, tuple)) and has_value(item):
         item = listed(b, item, "indexing")
     if isinstance(item, Value):
         if item.type.dtype.kind == "b":

@@ -1,0 +1,572 @@
+"""The tape's exact semantics, and what is computed when."""
+
+import gc
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+import pullback as pb
+import pytest
+from pullback.tracer import pending, recorder
+from pullback.tracer.tensor import current_recorder
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def value(x: Any) -> Any:
+    return None if x is None else x.numpy()
+
+
+# -- semantics ---------------------------------------------------------------------------
+
+
+def test_stop_recording() -> None:
+    x, y = pb.Variable(2.0), pb.Variable(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        x_sq = x * x
+        with tape.stop_recording():
+            y_sq = y * y
+        z = x_sq + y_sq
+    assert value(tape.gradient(z, x)) == 4.0
+    assert tape.gradient(z, y) is None
+    with pytest.raises(RuntimeError, match="Trying to stop recording a tape which is"):
+        tape.stop_recording().__enter__()
+
+
+def test_reset() -> None:
+    x, y = pb.Variable(2.0), pb.Variable(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        y_sq = y * y
+        tape.reset()
+        z = x * x + y_sq
+    assert tape.watched_variables() == (x,)
+    assert value(tape.gradient(z, x)) == 4.0
+    assert tape.gradient(z, y) is None
+
+
+def test_stop_gradient() -> None:
+    x, y = pb.Variable(2.0), pb.Variable(3.0)
+    with pb.GradientTape() as tape:
+        z = x**2 + pb.stop_gradient(y**2)
+    dx, dy = tape.gradient(z, [x, y])
+    assert (value(dx), dy) == (4.0, None)
+
+
+def test_tapes_side_by_side() -> None:
+    x0, x1 = pb.constant(0.0), pb.constant(0.0)
+    with pb.GradientTape() as t0, pb.GradientTape() as t1:
+        t0.watch(x0)
+        t1.watch(x1)
+        ys = pb.sum(pb.sin(x0) + pb.sigmoid(x1))
+    assert value(t0.gradient(ys, x0)) == 1.0
+    assert value(t1.gradient(ys, x1)) == 0.25
+
+
+def test_higher_order_by_nesting() -> None:
+    x = pb.Variable(1.0)
+    with pb.GradientTape() as t2:
+        with pb.GradientTape() as t1:
+            y = x * x * x
+        dy = t1.gradient(y, x)
+    assert value(dy) == 3.0
+    assert value(t2.gradient(dy, x)) == 6.0
+
+
+def test_higher_order_on_one_persistent_tape() -> None:
+    x = pb.constant(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x * x
+        y1 = tape.gradient(y, x)
+        y2 = tape.gradient(y1, x)
+    assert [value(v) for v in (y, y1, y2)] == [27.0, 27.0, 18.0]
+    assert value(tape.gradient(y2, x)) == 6.0
+
+
+def test_gradient_inside_the_context() -> None:
+    x = pb.constant(3.0)
+    for persistent in (False, True):
+        with pb.GradientTape(persistent=persistent) as tape:
+            tape.watch(x)
+            assert value(tape.gradient(x * x, x)) == 6.0
+
+
+def test_watching_is_local_to_a_tape() -> None:
+    x = pb.constant(2.0)
+    with pb.GradientTape() as outer:
+        with pb.GradientTape() as inner:
+            inner.watch(x)
+            y = x * x * x
+        dy = inner.gradient(y, x)
+    assert value(dy) == 12.0
+    assert outer.gradient(dy, x) is None
+
+
+def test_ops_before_the_watch_are_lost() -> None:
+    x = pb.constant(2.0)
+    with pb.GradientTape(persistent=True) as tape:
+        early = x * x
+        tape.watch(x)
+        late = x * x
+    assert tape.gradient(early, x) is None
+    assert value(tape.gradient(late, x)) == 4.0
+
+
+def test_watching_an_intermediate_keeps_its_history() -> None:
+    x = pb.Variable(2.0)
+    with pb.GradientTape() as tape:
+        y = x * x
+        tape.watch(y)
+        z = y * y
+    dx, dy = tape.gradient(z, [x, y])
+    assert (value(dx), value(dy)) == (32.0, 8.0)
+
+
+def test_a_target_that_is_a_source() -> None:
+    x = pb.constant([1.0, 2.0])
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x
+    np.testing.assert_array_equal(tape.gradient(x, x), [1.0, 1.0])
+    np.testing.assert_array_equal(tape.gradient([x, x], [x])[0], [2.0, 2.0])
+    np.testing.assert_array_equal(tape.gradient([y, x], x), [3.0, 5.0])
+    never = pb.constant(1.0)
+    assert value(tape.gradient(never, never)) == 1.0
+    v = pb.Variable(3.0)
+    assert value(tape.gradient([v, v], v)) == 2.0
+    assert tape.gradient(v, x) is None
+
+
+def test_output_gradients() -> None:
+    x = pb.constant(2.0)
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x
+    assert value(tape.gradient([y, x], x, output_gradients=[1.0, 2.0])) == 6.0
+    assert value(tape.gradient([y, y], x, output_gradients=[None, 2.0])) == 12.0
+    assert value(tape.gradient(y, x, output_gradients=pb.constant(3.0))) == 12.0
+    with pytest.raises(pb.ArgumentError, match="2 output_gradients for 1 targets"):
+        tape.gradient(y, x, output_gradients=[1.0, 2.0])
+
+
+def test_the_gradient_with_respect_to_an_output_gradient() -> None:
+    ct = pb.constant(2.0)
+    x = pb.constant(3.1)
+    with pb.GradientTape() as outer:
+        outer.watch(ct)
+        with pb.GradientTape() as inner:
+            inner.watch(x)
+            y = x * x
+        dy = inner.gradient(y, x, output_gradients=ct)
+    assert value(outer.gradient(dy, ct)) == 6.2
+
+
+def test_gradients_run_through_other_sources() -> None:
+    x = pb.constant(3.0)
+    with pb.GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+        z = y * y
+    dx, dy = tape.gradient(z, [x, y])
+    assert (value(dx), value(dy)) == (108.0, 18.0)
+
+
+def test_repeated_sources_have_the_full_gradient() -> None:
+    x = pb.Variable(1.0)
+    with pb.GradientTape() as tape:
+        y = x * x
+    one, two = tape.gradient(y, [x, x])
+    assert (value(one), value(two)) == (2.0, 2.0)
+    assert one is not two
+
+
+def test_structures_of_sources() -> None:
+    x, y = pb.Variable(2.0), pb.Variable(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        z = x * y
+    for tree in (x, [x], (x, y), [(x,), [y, x]], {"b": x, "a": [y]}, Pair(x, {"c": y}),
+                 OrderedDict(b=x, a=y), []):  # fmt: skip
+        got = tape.gradient(z, tree)
+        flat: list[Any] = []
+
+        def check(t: Any, g: Any, flat: list[Any] = flat) -> None:
+            if isinstance(t, pb.Tensor):
+                assert value(g) == (3.0 if t is x else 2.0)
+                return
+            assert type(t) is type(g)
+            assert len(t) == len(g)
+            keys = list(t) if isinstance(t, dict) else range(len(t))
+            if isinstance(t, dict):
+                assert list(g) == list(t)
+            for key in keys:
+                check(t[key], g[key])
+
+        check(tree, got)
+
+
+def test_reads_are_captured_before_an_assignment() -> None:
+    v = pb.Variable(3.0)
+    with pb.GradientTape() as tape:
+        a = v * v
+        v.assign(10.0)
+        b = v * v
+        c = a + b
+    assert value(tape.gradient(c, v)) == 26.0
+    assert (value(a), value(b)) == (9.0, 100.0)
+
+
+def test_a_read_outside_is_not_the_variable() -> None:
+    v = pb.Variable(3.0)
+    outside = v.read_value()
+    with pb.GradientTape(persistent=True) as tape:
+        y = outside * outside
+        z = v.read_value() * v
+    assert tape.gradient(y, v) is None
+    assert value(tape.gradient(z, v)) == 6.0
+
+
+def test_assign_returns_the_variable_and_checks_types() -> None:
+    v = pb.Variable([1.0, 2.0], name="v")
+    assert v.assign([3.0, 4.0]).assign_sub(1.0).assign_add([1, 1]) is v
+    np.testing.assert_array_equal(v, [3.0, 4.0])
+    with pytest.raises(pb.OpTypeError, match=r"assign: variable 'v' is f64\[2\]"):
+        v.assign([1.0])
+    with pytest.raises(pb.OpTypeError, match=r"the value f32\[2\]"):
+        v.assign(pb.constant([1.0, 2.0], dtype=np.float32))
+
+
+def test_watched_variables_are_in_order_of_construction() -> None:
+    v0, v1, v2 = (pb.Variable(float(k)) for k in range(3))
+    with pb.GradientTape() as tape:
+        y = v1 * v0
+        assert tape.watched_variables() == (v0, v1)
+    tape.gradient(y, v0)
+    assert tape.watched_variables() == (v0, v1)
+    with pb.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v2, (v0,)])
+        _ = v1 + v2
+    assert tape.watched_variables() == (v0, v2)
+
+
+def test_untrainable_variables_may_be_watched() -> None:
+    v = pb.Variable(3.0, trainable=False)
+    with pb.GradientTape() as tape:
+        tape.watch(v)
+        y = v * v
+    assert value(tape.gradient(y, v)) == 6.0
+
+
+def test_reentering_appends() -> None:
+    x = pb.constant(3.0)
+    tape = pb.GradientTape(persistent=True)
+    with tape:
+        tape.watch(x)
+        y = x * x
+    with tape:
+        z = y * y
+    assert value(tape.gradient(z, x)) == 108.0
+    with tape, pytest.raises(ValueError, match="Tape is still recording"):
+        tape.__enter__()
+
+
+def test_an_exception_leaves_the_tape() -> None:
+    with pytest.raises(ZeroDivisionError), pb.GradientTape():
+        _ = 1 / 0
+    assert current_recorder().tapes == []
+
+
+def test_identities_are_distinct() -> None:
+    x = pb.constant(2.0)
+    same = [+x, x + 0, x - 0, x * 1, pb.reshape(x, ()), pb.array(x), x[...]]
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(same)
+        z = sum([s * k for k, s in enumerate(same)], pb.constant(0.0))
+    assert [value(g) for g in tape.gradient(z, same)] == [float(k) for k in range(7)]
+    zero, other = pb.zeros(2), pb.zeros(2)
+    with pb.GradientTape() as tape:
+        tape.watch([zero, other])
+        y = pb.sum(zero * 2.0)
+    assert value(tape.gradient(y, other)) is None
+
+
+def test_where_passes_no_gradient_to_its_condition() -> None:
+    for start, wanted in ((1.0, 1.0), (50.0, 100.0)):
+        x = pb.Variable(start)
+        with pb.GradientTape() as tape:
+            y = pb.where(x < 10, x, x * x)
+        assert value(tape.gradient(y, x)) == wanted
+
+
+def test_python_max_of_variables() -> None:
+    a, b, c = (pb.Variable(float(k)) for k in range(3))
+    with pb.GradientTape() as tape:
+        top = max([a, b, c])
+    assert [value(g) for g in tape.gradient(top, [a, b, c])] == [None, None, 1.0]
+
+
+def test_gather_twice_adds_up() -> None:
+    table = pb.Variable(np.ones((4, 2)))
+    with pb.GradientTape() as tape:
+        rows = pb.take(table, [1, 1, 3], axis=0)
+        y = pb.sum(rows * rows) + pb.sum(table[0])
+    np.testing.assert_array_equal(
+        tape.gradient(y, table), [[1, 1], [4, 4], [0, 0], [2, 2]]
+    )
+
+
+# -- messages ----------------------------------------------------------------------------
+
+
+def test_a_tape_is_used_up() -> None:
+    x = pb.Variable(3.0)
+    with pb.GradientTape() as tape:
+        y = x * x
+    tape.gradient(y, x)
+    with pytest.raises(RuntimeError) as caught:
+        tape.gradient(y, x)
+    assert str(caught.value) == (
+        "A non-persistent GradientTape can only be used to compute one set of "
+        "gradients (or jacobians)"
+    )
+
+
+def test_no_target() -> None:
+    with pytest.raises(TypeError) as caught:
+        pb.GradientTape().gradient(None, pb.Variable(1.0))
+    assert str(caught.value) == (
+        "Argument `target` should be a list or nested structure of Tensors, Variables "
+        "or CompositeTensors to be differentiated, but received None."
+    )
+    with pytest.raises(
+        TypeError, match="`sources` should be .* but holds a float: 3.0"
+    ):
+        pb.GradientTape().gradient(pb.constant(1.0), 3.0)
+    with pytest.raises(TypeError, match="keys of a dictionary cannot be sorted"):
+        pb.GradientTape().gradient(pb.constant(1.0), {1: 0, "a": 1})
+
+
+def test_unknown_unconnected() -> None:
+    with pytest.raises(
+        ValueError, match="^Unknown value for unconnected_gradients: 'no"
+    ):
+        pb.GradientTape().gradient(
+            pb.constant(1.0), [], unconnected_gradients="nonsense"
+        )
+
+
+def test_watch_of_an_array() -> None:
+    with pytest.raises(ValueError, match="object of type 'ndarray' is not a tensor"):
+        pb.GradientTape().watch(np.ones(3))
+
+
+def test_watch_of_integers_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    x = pb.constant(3)
+    with pb.GradientTape() as tape:
+        tape.watch(x)
+        y = pb.cast(x, float) * 2.0
+    assert "The dtype of the watched tensor must be floating" in caplog.text
+    assert tape.gradient(y, x) is None
+
+
+def test_types_are_checked_at_once() -> None:
+    a, b = pb.ones((4, 3)), pb.ones((4, 3))
+    with pytest.raises(pb.OpTypeError) as caught:
+        _ = a @ b
+    text = str(caught.value)
+    assert text.startswith("matmul: inner dimensions differ: 3 and 4")
+    assert "_ = a @ b" in text
+
+
+def test_tensors_of_no_numbers() -> None:
+    with pytest.raises(pb.ArgumentError, match="a tensor of <U1 is not possible"):
+        pb.constant("a")
+
+
+def test_leaving_the_tape_is_told_once_and_only_under_a_tape() -> None:
+    x = pb.Variable([1.0, 2.0])
+    assert np.sum(x) == 3.0
+    with pb.GradientTape():
+        y = x * 2
+        for k in range(2):
+            if k == 0:
+                with pytest.warns(
+                    pb.LeftTapeWarning, match=r"^np\.sin .*pb\.sin"
+                ) as told:
+                    left(y)
+                assert told[0].filename.endswith("test_tape.py")
+            else:
+                left(y)
+
+
+def left(y: Any) -> Any:
+    return np.sin(y)
+
+
+# -- what runs when ----------------------------------------------------------------------
+
+
+def test_nothing_runs_before_a_look(interpreted: Any) -> None:
+    x = pb.Variable(3.0)
+    with pb.GradientTape() as tape:
+        y = pb.exp(pb.sin(x)) * 2.0
+    g = tape.gradient(y, x)
+    assert interpreted.made == 0
+    g.numpy()
+    assert interpreted.made == 1
+    y.numpy()  # the value ran with its gradient
+    assert interpreted.made == 1
+    np.testing.assert_allclose(g, 2 * np.exp(np.sin(3.0)) * np.cos(3.0))
+
+
+def test_a_value_is_never_computed_twice(interpreted: Any) -> None:
+    x = pb.constant([1.0, 2.0])
+    y = pb.exp(x)
+    z = pb.sum(y)
+    z.numpy()
+    assert interpreted.made == 1
+    y.numpy()
+    assert interpreted.made == 1
+
+
+@pytest.mark.parametrize("look", ["loss", "weights", "nothing", "early"])
+def test_a_training_loop_compiles_once(interpreted: Any, look: str) -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(20, 3))
+    target = data @ [1.0, -2.0, 0.5]
+    w = pb.Variable(np.zeros(3))
+    made = []
+    for step in range(12):
+        rate = 0.1 / (1 + step)  # a number that changes compiles nothing
+        with pb.GradientTape() as tape:
+            loss = pb.mean((data @ w - target) ** 2)
+            if look == "early":
+                float(loss)
+        g = tape.gradient(loss, w)
+        w.assign_sub(rate * g)
+        if look == "loss":
+            float(loss)
+        if look == "weights":
+            w.numpy()
+        made.append(interpreted.made)
+    assert made[-1] == made[3] <= 3
+    w_numpy = np.zeros(3)
+    for step in range(12):
+        error = data @ w_numpy - target
+        w_numpy = w_numpy - 0.1 / (1 + step) * 2 * (data.T @ error) / 20
+    np.testing.assert_allclose(w, w_numpy, rtol=1e-12)
+
+
+def test_pending_work_is_bounded() -> None:
+    x = pb.constant(0.0)
+    for _ in range(2 * recorder.MOST_NODES):
+        x = x + 1.0
+    assert len(current_recorder().builder.nodes) < 2 * recorder.MOST_NODES
+    assert x.numpy() == 2 * recorder.MOST_NODES
+
+
+def test_a_loop_that_looks_does_not_grow() -> None:
+    x = pb.constant(1.0)
+    for _ in range(3000):
+        x = (x + 1.0) * 0.5
+        assert x.numpy() == 1.0
+    assert len(current_recorder().builder.nodes) < 600
+    assert pending.programs() <= 3
+
+
+def test_residuals_are_freed_without_the_collector() -> None:
+    gc.disable()
+    try:
+        x = pb.constant(np.ones(1000))
+        with pb.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = pb.exp(x)
+            z = pb.sum(y * y)
+        tape.gradient(z, x).numpy()
+        residual = weakref.ref(y._array())
+        gone = weakref.ref(tape)
+        del y, z
+        assert residual() is not None
+        del tape
+        assert gone() is None
+        assert residual() is None
+    finally:
+        gc.enable()
+
+
+def test_later_mutation_changes_nothing() -> None:
+    a = np.ones(3)
+    x, v = pb.constant(a), pb.Variable(a)
+    y = x * a
+    a[:] = 5
+    np.testing.assert_array_equal(y, np.ones(3))
+    np.testing.assert_array_equal(v, np.ones(3))
+    with pytest.raises(ValueError, match="read-only"):
+        y.numpy()[0] = 1
+
+
+def test_same_bits_looked_at_or_not() -> None:
+    rng = np.random.default_rng(3)
+    a, b, c = (pb.constant(rng.normal(size=50)) for _ in range(3))
+    unseen = a * b + c
+    product = a * b
+    product.numpy()
+    seen = product + c
+    np.testing.assert_array_equal(seen, unseen)
+    whole = pb.function(lambda x, y, z: x * y + z)(a.numpy(), b.numpy(), c.numpy())
+    np.testing.assert_array_equal(whole, unseen)
+
+
+def test_tape_and_function_have_the_same_bits() -> None:
+    def f(x: Any) -> Any:
+        return pb.sum(pb.tanh(x) * x + pb.exp(-x * x) / 3.7)
+
+    x = np.linspace(-2, 2, 31)
+    t = pb.constant(x)
+    with pb.GradientTape() as tape:
+        tape.watch(t)
+        y = f(t)
+    g = tape.gradient(y, t)
+    value_, grad = pb.value_and_grad(f)(x)
+    assert y.numpy() == value_
+    np.testing.assert_array_equal(g, grad)
+
+
+def test_threads_have_their_own_tapes() -> None:
+    x = pb.Variable(3.0)
+    seen: list[Any] = []
+
+    def work() -> None:
+        with pb.GradientTape() as tape:
+            y = x * x
+        seen.append(value(tape.gradient(y, x)))
+
+    with pb.GradientTape() as tape:
+        z = x * x * x
+        other = threading.Thread(target=work)
+        other.start()
+        other.join()
+    assert seen == [6.0]
+    assert value(tape.gradient(z, x)) == 27.0
+
+
+def test_python_looks_at_tensors() -> None:
+    x = pb.constant([1.0, 2.0])
+    assert [float(r) for r in x] == [1.0, 2.0]
+    assert len(x) == 2
+    assert int(x[1]) == 2
+    assert f"{x[0]:.2f}" == "1.00"
+    assert f"{x}" == "Tensor([1. 2.], shape=(2,), dtype=float64)"
+    assert repr(x[0]) == "<Tensor: shape=(), dtype=float64, numpy=1.0>"
+    assert bool(x[0] == 1)
+    assert list(range(pb.constant(3))) == [0, 1, 2]
+    assert (np.ones(2) * x).shape == (2,)
+    assert isinstance(np.ones(2) * x, pb.Tensor)
+    assert isinstance(np.float64(2) * x, pb.Tensor)
+    assert repr(pb.Variable(1.0, name="v")) == (
+        "<Variable 'v': shape=(), dtype=float64, numpy=np.float64(1.0)>"
+    )
