@@ -49,10 +49,10 @@ def exp(fn: Function, x: Reg) -> Reg:
     # 2^n goes to the exponent field. Where the result is subnormal the exponent is
     # raised first and a multiplication lowers and rounds it, once.
     scaled = fn.add(k.bits(y), k.exponent(red.shifted))
-    raised = fn.add(scaled, k.int(64 << fmt.fraction))
-    lowered = fn.fmul(k.float(raised), k.num(2.0**-64))
+    raised = fn.add(scaled, k.word(64 << fmt.fraction))
+    lowered = fn.fmul(k.from_bits(raised), k.num(2.0**-64))
     small = fn.fcmp("olt", x, k.num(fmt.exp_normal))
-    y = fn.select(small, lowered, k.float(scaled))
+    y = fn.select(small, lowered, k.from_bits(scaled))
     # Above the largest result, and for NaN: x + inf is inf or that NaN.
     over = fn.fcmp("ugt", x, k.num(fmt.exp_high))
     return fn.select(over, fn.fadd(x, k.num(float("inf"))), y)
@@ -88,8 +88,8 @@ def expm1(fn: Function, x: Reg) -> Reg:
     # 2^(bias + 1) is not representable: near the top half the power is used, then
     # the result doubled.
     top = fn.fcmp("ogt", x, k.num(fmt.exp_high - 0.75))
-    n = fn.select(top, fn.sub(red.shifted, k.int(1)), red.shifted)
-    power = k.float(fn.add(k.exponent(n), k.int(fmt.one)))
+    n = fn.select(top, fn.sub(red.shifted, k.word(1)), red.shifted)
+    power = k.from_bits(fn.add(k.exponent(n), k.word(fmt.one)))
     high, low, base = _expm1_sum(k, red, power)
     # power - 1 is rounded once power has more bits than the format.
     lost = fn.fsub(fn.fsub(power, base), k.num(1.0))
@@ -103,7 +103,7 @@ def tanh(fn: Function, x: Reg) -> Reg:
     k = Lanes(fn, x.ty)
     half = k.at_most(fn.fabs(x), k.fmt.tanh_high)
     red = _reduce(k, fn.fadd(half, half))
-    power = k.float(fn.add(k.exponent(red.shifted), k.int(k.fmt.one)))
+    power = k.from_bits(fn.add(k.exponent(red.shifted), k.word(k.fmt.one)))
     high, low, _ = _expm1_sum(k, red, power)
     num, num_low = k.fast_two_sum(high, low)
     # The error of num + 2 is exact in this order also where num > 2: the integer 2 is

@@ -116,7 +116,7 @@ class Lanes:
         """Return a float constant."""
         return const(self.ty, value)
 
-    def int(self, value: int) -> Reg:
+    def word(self, value: int) -> Reg:
         """Return an integer constant of the lane size."""
         return const(self.ity, value)
 
@@ -124,13 +124,13 @@ class Lanes:
         """Return the bits of x as integers."""
         return self.fn.bitcast(x, self.ity)
 
-    def float(self, n: Reg) -> Reg:
+    def from_bits(self, n: Reg) -> Reg:
         """Return the floats that have the bits n."""
         return self.fn.bitcast(n, self.ty)
 
     def exponent(self, n: Reg) -> Reg:
         """Return n moved to the exponent field; what is above it is lost."""
-        return self.fn.shl(n, self.int(self.fmt.fraction))
+        return self.fn.shl(n, self.word(self.fmt.fraction))
 
     # -- arithmetic -----------------------------------------------------------
 

@@ -17,18 +17,18 @@ def split(k: Lanes, x: Reg, bias: Reg) -> tuple[Reg, Reg, Reg]:
     """
     fn, fmt = k.fn, k.fmt
     raw = k.bits(x)
-    count = fn.ashr(fn.sub(raw, k.int(fmt.root_half)), k.int(fmt.fraction))
+    count = fn.ashr(fn.sub(raw, k.word(fmt.root_half)), k.word(fmt.fraction))
     field = k.exponent(count)
     # Integer to float by the magic number: one operation everywhere.
-    shifted = k.float(fn.add(count, _magic_bits(k)))
+    shifted = k.from_bits(fn.add(count, _magic_bits(k)))
     power = fn.fsub(shifted, bias)
-    return power, field, k.float(fn.sub(raw, field))
+    return power, field, k.from_bits(fn.sub(raw, field))
 
 
 def _magic_bits(k: Lanes) -> Reg:
     # 1.5 * 2^fraction has exponent field bias + fraction and the top fraction bit.
     fmt = k.fmt
-    return k.int(
+    return k.word(
         ((fmt.bias + fmt.fraction) << fmt.fraction) | (1 << (fmt.fraction - 1))
     )
 
@@ -79,8 +79,8 @@ def _special(k: Lanes, y: Reg, x: Reg) -> Reg:
     raw = k.bits(x)
     # As unsigned integers infinity, NaN and all that is negative come last; with its
     # sign spread over all bits a negative number is a NaN, and the others are as due.
-    beyond = fn.icmp("uge", raw, k.int(fmt.infinity))
-    due = k.float(fn.or_(raw, fn.ashr(raw, k.int(fmt.bits - 1))))
+    beyond = fn.icmp("uge", raw, k.word(fmt.infinity))
+    due = k.from_bits(fn.or_(raw, fn.ashr(raw, k.word(fmt.bits - 1))))
     y = fn.select(beyond, due, y)
     return fn.select(fn.fcmp("oeq", x, k.num(0.0)), k.num(float("-inf")), y)
 
@@ -125,7 +125,7 @@ def log1p(fn: Function, x: Reg) -> Reg:
     c = fn.fsub(smaller, fn.fsub(u, larger))
     power, field, mantissa = split(k, u, k.num(fmt.magic))
     # 2^-k; for the largest k the subtraction wraps to -inf, and c no longer counts.
-    scale = k.at_least(k.float(fn.sub(k.int(fmt.one), field)), 0.0)
+    scale = k.at_least(k.from_bits(fn.sub(k.word(fmt.one), field)), 0.0)
     # f + f_low = 2^-k (u + c) - 1, exactly.
     whole = fn.fsub(mantissa, one)
     f = k.fma(c, scale, whole)

@@ -44,10 +44,10 @@ def _power_f64(k: Lanes, size: Reg, y: Reg) -> Reg:
     # The exponent is brought inside the normal range, and a multiplication, which
     # overflows, rounds or underflows as it must, takes the result where it belongs.
     below = fn.fcmp("olt", w, k.num(0.0))
-    shift = fn.select(below, k.int(128 << fmt.fraction), k.int(-128 << fmt.fraction))
+    shift = fn.select(below, k.word(128 << fmt.fraction), k.word(-128 << fmt.fraction))
     factor = fn.select(below, k.num(2.0**-128), k.num(2.0**128))
     scaled = fn.add(fn.add(k.bits(p), shift), k.exponent(n))
-    result = fn.fmul(k.float(scaled), factor)
+    result = fn.fmul(k.from_bits(scaled), factor)
     # 2^w where it is 0, infinity or NaN.
     near = fn.fcmp("olt", fn.fabs(w), k.num(_FAR))
     far = fn.select(below, k.num(0.0), fn.fadd(w, k.num(_INF)))
@@ -63,7 +63,7 @@ def _power_f32(k: Lanes, size: Reg, y: Reg) -> Reg:
     # Far from what f32 can hold, and not beyond what f64 can.
     w = wide.at_most(wide.at_least(w, -_FAR_F32), _FAR_F32)
     n, p = _exp2(wide, w, None, POW_EXP_F32)
-    scale = wide.float(fn.add(wide.exponent(n), wide.int(wide.fmt.one)))
+    scale = wide.from_bits(fn.add(wide.exponent(n), wide.word(wide.fmt.one)))
     return fn.convert("fptrunc", fn.fmul(p, scale), k.ty)
 
 
@@ -134,9 +134,9 @@ def _signed(k: Lanes, power: Reg, x: Reg, y: Reg, size: Reg) -> Reg:
     whole = _is_integer(k, y_size)
     even = _is_integer(k, fn.fmul(y_size, k.num(0.5)))
     odd = fn.and_(whole, fn.not_(even))
-    sign = fn.and_(k.bits(x), k.int(k.fmt.sign))
-    sign = fn.select(odd, sign, k.int(0))
-    result = k.float(fn.xor(k.bits(power), sign))
+    sign = fn.and_(k.bits(x), k.word(k.fmt.sign))
+    sign = fn.select(odd, sign, k.word(0))
+    result = k.from_bits(fn.xor(k.bits(power), sign))
     # A negative finite base has no real power that is not an integer.
     negative = fn.and_(fn.fcmp("olt", x, k.num(0.0)), fn.fcmp("olt", size, inf))
     undefined = fn.and_(negative, fn.not_(whole))

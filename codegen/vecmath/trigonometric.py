@@ -70,13 +70,13 @@ def sincos(fn: Function, x: Reg) -> tuple[Reg, Reg]:
     )
     sine = fn.fsub(r, s)
 
-    odd = fn.icmp("ne", fn.and_(quadrant, k.int(1)), k.int(0))
-    top, sign = k.int(fmt.bits - 2), k.int(fmt.sign)
+    odd = fn.icmp("ne", fn.and_(quadrant, k.word(1)), k.word(0))
+    top, sign = k.word(fmt.bits - 2), k.word(fmt.sign)
     sin_sign = fn.and_(fn.shl(quadrant, top), sign)
-    cos_sign = fn.and_(fn.shl(fn.add(quadrant, k.int(1)), top), sign)
+    cos_sign = fn.and_(fn.shl(fn.add(quadrant, k.word(1)), top), sign)
     sin_out = fn.xor(k.bits(fn.select(odd, cosine, sine)), sin_sign)
     cos_out = fn.xor(k.bits(fn.select(odd, sine, cosine)), cos_sign)
-    return k.float(sin_out), k.float(cos_out)
+    return k.from_bits(sin_out), k.from_bits(cos_out)
 
 
 def sin(fn: Function, x: Reg) -> Reg:

@@ -89,10 +89,14 @@ class Kernel:
         self.args = 2 if name == "pow" else 1
         self.results = 2 if name == "sincos" else 1
         self.text = build(name, elem, width).text()
-        self.library: Library = load(self.text)
+        self.use(load(self.text))
+
+    def use(self, library: Library) -> None:
+        """Call the code of `library` from now on."""
         count = self.args + self.results
         proto = ctypes.CFUNCTYPE(None, *([ctypes.c_void_p] * count), ctypes.c_int64)
-        self._call: Callable[..., None] = proto(self.library.address("pb_kernel"))
+        self.library = library
+        self._call: Callable[..., None] = proto(library.address("pb_kernel"))
 
     def __call__(self, *xs: Array) -> Array | tuple[Array, Array]:
         """Apply the function element by element."""
