@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ..ir.constant import ArrayConstant
 from ..ir.forms import Contract, Reduce, Scatter
 from ..ir.graph import Graph, Node, Value
+from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
@@ -71,6 +72,7 @@ class ModuleBuilder:
 
     def add(self, graph: Graph, symbol: str) -> Lowered:
         """Lower one program as `pb_SYMBOL` and `pb_SYMBOL_workspace`."""
+        graph = adjoin(graph)
         schedule = build_schedule(graph, self.fuse)
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)

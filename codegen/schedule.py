@@ -12,6 +12,7 @@ from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import Contract, Gather, Literal, Map, Place, Reduce, Scatter, View
 from ..ir.graph import Graph, Node, Value
+from ..ir.passes.adjoin import summed_labels
 from ..ir.types import Shape
 from .cost import node_cost
 from .memory import Buffer
@@ -71,6 +72,7 @@ class Scheduler:
         self.constants: list[ArrayConstant] = []
         self.alias: dict[Value, Value] = {}
         self.forced: set[Value] = set()
+        self.pinned: set[Value] = set()  # contractions read them, not what they view
         self.in_space: dict[Value, int] = {}
         self.elsewhere: dict[Value, int] = {}
         self.expanded: set[Value] = set()
@@ -122,7 +124,7 @@ class Scheduler:
         self.buffers[value] = Buffer("constant", value.type, number, constant=held)
 
     def _is_leaf(self, value: Value) -> bool:
-        return value in self.buffers
+        return value in self.buffers or value in self.pinned
 
     def _force(self, value: Value) -> None:
         """Demand that a value be in memory."""
@@ -154,6 +156,9 @@ class Scheduler:
                         self.alias[out] = x
                 continue
             if isinstance(form, Contract):
+                if len(summed_labels(node)) > 1:
+                    # they are one axis of the operands as such, not of what they view
+                    self.pinned.update(node.operands)
                 for x in node.operands:
                     self._force(strip_views(x, self._is_leaf)[0])
                 continue

@@ -71,9 +71,7 @@ class Program:
         """How many inputs a call passes: captures are bound already."""
         return len(self.graph.inputs) - len(self.graph.captures)
 
-    def entry(
-        self, tree: Tree, miss: Callable[..., object]
-    ) -> Callable[..., object]:
+    def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
         """Return the fast native callable.
 
         Args:
@@ -141,11 +139,15 @@ class Program:
             held = np.asarray(array)
             given = f"{held.dtype}{list(held.shape)}"
             if held.dtype != x.type.dtype.numpy or held.ndim != x.type.rank:
-                raise ArgumentError(f"{graph.name}: {name} is {given}, {x.type} expected")
+                raise ArgumentError(
+                    f"{graph.name}: {name} is {given}, {x.type} expected"
+                )
             for d, got in zip(x.type.shape, held.shape, strict=True):
                 if isinstance(d, SizeExpr) and str(d) in graph.sizes:
                     env.setdefault(str(d), got)
-                if got != evaluate_size(d, env) or (isinstance(d, SizeExpr) and got == 1):
+                if got != evaluate_size(d, env) or (
+                    isinstance(d, SizeExpr) and got == 1
+                ):
                     raise ArgumentError(
                         f"{graph.name}: {name} is {given}, {x.type} expected"
                         + (f" with {env}" if env else "")
