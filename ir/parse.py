@@ -15,6 +15,7 @@ import numpy as np
 from .constant import ArrayConstant
 from .errors import ParseError, PullbackError
 from .graph import Graph, Guard, Node, Value
+from .pause import collector_paused
 from .primitive import Primitive
 from .size_text import parse_size
 from .sizes import SizeExpr
@@ -354,8 +355,12 @@ def parse_graph(
     Raises:
         ParseError: the text is malformed; the message has line and column.
     """
-    reader = _Reader(table)
-    named = constants or {}
+    with collector_paused(text.count("\n")):
+        return _read(_Reader(table), text, constants or {})
+
+
+def _read(reader: _Reader, text: str, named: Mapping[str, Array]) -> Graph:
+    """Read a program line by line."""
     lines = [_Line(t, k + 1, named) for k, t in enumerate(text.splitlines())]
     lines = [x for x in lines if x.text.strip() and not x.text.startswith("#")]
     if not lines or lines[0].text.rstrip() != HEADER:
