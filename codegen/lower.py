@@ -29,7 +29,6 @@ from .whole import (
     plan_check,
     plan_contract,
     plan_scatter,
-    scratch_bytes,
 )
 
 AnyPlan = KernelPlan | WholePlan
@@ -65,6 +64,7 @@ class ModuleBuilder:
     _plans: list[AnyPlan] = field(default_factory=list)
     _names: list[str] = field(default_factory=list)
     _sizes: list[tuple[str, ...]] = field(default_factory=list)
+    _scratch: list[int] = field(default_factory=list)
     _constants: dict[ArrayConstant, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,13 +95,12 @@ class ModuleBuilder:
             [[b[k] for k in w] for _, b, w in made],
             [[x for k, x in enumerate(b) if k not in w] for _, b, w in made],
         )
-        arena.scratch = max((scratch_bytes(p, self.target) for p, _, _ in made
-                             if not isinstance(p, KernelPlan)), default=0)  # fmt: skip
         names = tuple(graph.sizes)
         launches = [
             Launch(self._number(plan, names, symbol), buffers, writes)
             for plan, buffers, writes in made
         ]
+        arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
         self._drive(graph, symbol, launches, arena, schedule)
         return Lowered(
             graph, symbol, arena.nbytes(), launches, self._plans, arena, checks
@@ -122,8 +121,10 @@ class ModuleBuilder:
         self._sizes.append(names)
         if isinstance(plan, KernelPlan):
             emit_kernel(self.module, self.target, name, plan, names)
+            self._scratch.append(0)
         else:
-            emit_whole(self.module, self.target, name, plan, names)
+            scratch = emit_whole(self.module, self.target, name, plan, names)
+            self._scratch.append(scratch)
         return number
 
     def _drive(

@@ -198,28 +198,22 @@ class _Kernel:
         return fn.select(negative, fn.add(index, extent), index)
 
 
-def scratch_bytes(plan: WholePlan, target: Target) -> int:
-    """Return the bytes of scratch a kernel may use."""
-    if isinstance(plan, ContractPlan) and plan.dtype.is_float:
-        return gemm_work_bytes(target, plan.dtype.name)
-    return 0
-
-
 def emit_whole(
     module: Module, target: Target, name: str, plan: WholePlan, names: Sequence[str]
-) -> None:
-    """Write the function of a plan."""
+) -> int:
+    """Write the function of a plan; return the bytes of scratch it uses."""
     if isinstance(plan, ContractPlan):
-        _emit_contract(module, target, name, plan, names)
-    elif isinstance(plan, ScatterPlan):
+        return _emit_contract(module, target, name, plan, names)
+    if isinstance(plan, ScatterPlan):
         _emit_scatter(module, name, plan, names)
     else:
         _emit_check(module, name, plan, names)
+    return 0
 
 
 def _emit_contract(
     module: Module, target: Target, name: str, plan: ContractPlan, names: Sequence[str]
-) -> None:
+) -> int:
     kernel = _Kernel(module, name, names, 4)
     fn = kernel.fn
     elem = register_type(plan.dtype, 1)
@@ -234,7 +228,10 @@ def _emit_contract(
             base = fn.gep(base, offset, elem)
         return base
 
+    scratch = 0
+
     def run(lhs: Reg, rhs: Reg, out: Reg) -> None:
+        nonlocal scratch
         if not plan.dtype.is_float:
             _integer_gemm(kernel, plan, lhs, rhs, out)
             return
@@ -247,8 +244,10 @@ def _emit_contract(
                 (q, r, t),
                 (rest[0], rest[1], rest[2], rest[3], rest[4], rest[5]),
             )
+            scratch = gemm.work_bytes
             fn.call(gemm.name, llvm.VOID, (lhs, rhs, out, kernel.slots[3]))
             return
+        scratch = gemm_work_bytes(target, plan.dtype.name)
         gemm_name = emit_gemm(module, target, plan.dtype.name)
         numbers = [kernel.size(v) for v in (*sizes, *strides)]
         fn.call(gemm_name, llvm.VOID, (lhs, rhs, out, *numbers, kernel.slots[3]))
@@ -275,6 +274,7 @@ def _emit_contract(
     rhs = at(kernel.slots[1], [kernel.size(plan.rhs_offset)])
     nest(0, lhs, rhs, kernel.slots[2])
     fn.ret(OK)
+    return scratch
 
 
 def _integer_gemm(
