@@ -308,10 +308,11 @@ class Body:
         if self.axis not in step.offset.axes:
             # the same address in every lane: only the mask differs
             address = self._address(step.slot, self._scalar_part(step.offset), dtype)
-            assert mask is not None
-            some = fn.select(fn.any_lane(mask), address, self._zeros())
-            one = fn.splat(fn.load(some, elem_of(ty)), self.width)
-            reg = fn.select(mask, one, const(ty, 0))
+            if mask is not None:
+                address = fn.select(fn.any_lane(mask), address, self._zeros())
+            reg = fn.splat(fn.load(address, elem_of(ty)), self.width)
+            if mask is not None:
+                reg = fn.select(mask, reg, const(ty, 0))
             return self._from_storage(reg, dtype)
         factor, atoms = self._vector_part(step.offset)
         if factor == 1 and not atoms:
