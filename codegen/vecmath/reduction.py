@@ -48,8 +48,10 @@ def reduce_huge(fn: Function, x: Reg) -> tuple[Reg, Reg, Reg]:
     int_ty = int_of(x.ty)
     ret_ty = f"{{ {x.ty}, {x.ty}, {int_ty} }}"
     name = f"pb_reduce_{suffix_of(x.ty)}"
-    if name not in fn.module.functions:
-        _write(fn.module, name, x.ty, ret_ty)
+    module = fn.module
+    assert isinstance(module, Module), f"{fn.name} belongs to no module: {module!r}"
+    if name not in module.functions:
+        _write(module, name, x.ty, ret_ty)
     out = fn.call(name, ret_ty, (x,))
     r, low, n = (
         fn.emit(ty, f"extractvalue {ret_ty} {out.ref}, {k}")

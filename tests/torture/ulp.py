@@ -25,7 +25,7 @@ from pullback.runtime.loading import Library, load
 Array = np.ndarray[Any, Any]
 
 ELEMS = {"f64": "double", "f32": "float"}
-DTYPES = {"f64": np.float64, "f32": np.float32}
+DTYPES: dict[str, Any] = {"f64": np.float64, "f32": np.float32}
 
 #: What is allowed, (f64, f32), in ulp.
 BOUNDS = {
@@ -165,7 +165,7 @@ def _place(value: Array, elem: str) -> Array:
     _, exponent = np.frexp(value)
     least = int(info.minexp)
     exponent = np.maximum(exponent - 1, least) - int(info.nmant)
-    return np.ldexp(value.dtype.type(1), exponent)
+    return np.asarray(np.ldexp(value.dtype.type(1), exponent))
 
 
 def errors(name: str, elem: str, xs: tuple[Array, ...], got: Array) -> Array:
