@@ -1,6 +1,5 @@
 """Array constants inside graphs: immutable, compared by content."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ class ArrayConstant:
         held.setflags(write=False)
         self.array = held
         text = f"{held.dtype.str}{held.shape}".encode()
-        self.key = hashlib.sha256(text + held.tobytes()).hexdigest()[:16]
+        self.key = _digest(text + held.tobytes())
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -26,3 +25,9 @@ class ArrayConstant:
 
     def __repr__(self) -> str:
         return f"@{self.key}"
+
+
+def _digest(content: bytes) -> str:
+    import hashlib  # lazy: its start costs more than all records
+
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -25,7 +25,7 @@ def programs() -> int:
 
 def run(roots: Iterable[Value]) -> None:
     """Compute values and store their arrays."""
-    wanted = [v for v in roots if v.cell.array is None]
+    wanted = list(dict.fromkeys([v for v in roots if v.cell.array is None]))
     if not wanted:
         return
     nodes = _history(wanted)
@@ -45,6 +45,19 @@ def run(roots: Iterable[Value]) -> None:
         value.cell.array = array
     for value in outputs:
         forget(value)
+
+
+def run_factors(product: Node) -> None:
+    """Compute the operands of a product that have no arrays."""
+    factors = [
+        x
+        for x in product.operands
+        if x.node is None or x.node.primitive.name != "constant"
+    ]
+    for x in factors:
+        if x.cell is None:
+            x.cell = Cell()
+    run(factors)
 
 
 def forget(value: Value) -> None:

@@ -62,6 +62,20 @@ class TapeBuilder(ArrayBuilder):
             return self.broadcast(held, shape)
         return super().constant(value, dtype, shape)
 
+    def _contract(self, name: str, x: Value, y: Value) -> Value | None:
+        """Return an fma where a product is added, looked at before or not.
+
+        Factors of a product that has its array get theirs, so that a loop of products
+        that are looked at keeps no growing history.
+        """
+        for held in (x, y):
+            node = held.node
+            if node is not None and node.primitive.name == "mul":
+                if is_known(held):
+                    pending.run_factors(node)
+                break
+        return super()._contract(name, x, y)
+
 
 class Recorder:
     """One a thread."""

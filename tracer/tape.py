@@ -5,7 +5,7 @@ follows from these by one sweep: an op is recorded when an operand is on the tap
 a float. The adjoint goes into the same recorder, so other tapes can differentiate it.
 """
 
-import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -22,7 +22,6 @@ from .tensor import Tensor, current_recorder
 from .trees import Structure, flatten, unflatten
 from .variable import Variable
 
-_LOG = logging.getLogger("pullback")
 _USED = (
     "A non-persistent GradientTape can only be used to compute one set of gradients "
     "(or jacobians)"
@@ -129,10 +128,10 @@ class GradientTape:
                     f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
                 )
             if x.dtype.kind != "f":
-                _LOG.warning(
+                warnings.warn(
                     "The dtype of the watched tensor must be floating "
-                    "(e.g. float64), got %s",
-                    x.dtype,
+                    f"(e.g. float64), got {x.dtype}",
+                    stacklevel=2,
                 )
             if isinstance(x, Variable):
                 self._explicit.append(x)

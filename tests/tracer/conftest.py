@@ -1,4 +1,4 @@
-"""Run the tests of the tracer on the interpreter: the meaning of every op, by NumPy."""
+"""Run every test of the tracer twice: interpreted, by NumPy, and compiled."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -8,19 +8,16 @@ import pytest
 from pullback.ir.graph import Graph
 from pullback.ir.interpreter import interpret
 from pullback.ir.verify import verify
-from pullback.tracer import engine, pending
+from pullback.runtime.compile import compile_graph
+from pullback.tracer import engine, left_tape, pending
 from pullback.tracer.state import STATE
 
 
 class Interpreted:
     """A program that is interpreted."""
 
-    made = 0
-
     def __init__(self, graph: Graph) -> None:
-        verify(graph, "the trace")
         self.graph = graph
-        Interpreted.made += 1
 
     def run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
         found = interpret(self.graph, [*arrays, *self.graph.captures])
@@ -34,11 +31,27 @@ class Interpreted:
         return Entry()
 
 
-@pytest.fixture(autouse=True)
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Interpreted]]:
-    monkeypatch.setattr(engine, "_compiler", [Interpreted])
+class Compiler:
+    """Compiles one way, and counts."""
+
+    def __init__(self, make: Callable[[Graph], Any]) -> None:
+        self.make = make
+        self.made = 0
+
+    def __call__(self, graph: Graph) -> Any:
+        verify(graph, "the trace")
+        self.made += 1
+        return self.make(graph)
+
+
+@pytest.fixture(autouse=True, params=["interpreted", "native"])
+def compiler(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Compiler]:
+    made = Compiler(Interpreted if request.param == "interpreted" else compile_graph)
+    monkeypatch.setattr(engine, "_compiler", [made])
     monkeypatch.setattr(pending, "_PROGRAMS", {})
+    monkeypatch.setattr(left_tape, "_TOLD", set())
     monkeypatch.setattr(STATE, "recorder", None)
-    monkeypatch.setattr(Interpreted, "made", 0)
-    yield Interpreted
+    yield made
     assert STATE.trace is None

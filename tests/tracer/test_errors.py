@@ -165,7 +165,7 @@ def loss(x: Any, params: Any = 0.0) -> Any:
         (lambda f: f(1.0, 2.0, 3.0), "loss: takes 2 arguments, 3 given"),
         (lambda f: f(1.0, y=2.0), "loss: there is no argument 'y'"),
         (lambda f: f(1.0, x=2.0), "loss: argument 'x' is given twice"),
-        (lambda f: f(np.array([None])), "loss: argument 'x' has dtype object; expected"),
+        (lambda f: f(np.array([None])), "loss: argument 'x' has dtype object; exp"),
         (lambda f: f(1.0, {"w": [X, object()]}),
          "loss: argument 'params'['w'][1] is a object; expected: an array or a number"),
         (lambda f: f(1j), "loss: argument 'x' is a complex; expected"),

@@ -27,11 +27,11 @@ class Layer:
 X = np.arange(6.0).reshape(2, 3)
 
 
-def test_one_compilation_a_signature(interpreted: Any) -> None:
+def test_one_compilation_a_signature(compiler: Any) -> None:
     f = pb.function(lambda x: x * 2)
     f(X)
     f(X + 1)
-    assert f.compilations == interpreted.made == 1
+    assert f.compilations == compiler.made == 1
     f(X[0])
     f(X.astype(np.float32))
     assert f.compilations == 3
@@ -214,7 +214,7 @@ def test_functions_as_methods() -> None:
     assert Model().call(2.0) == 6.0
 
 
-def test_named_sizes_make_one_program(interpreted: Any) -> None:
+def test_named_sizes_make_one_program(compiler: Any) -> None:
     f = pb.function(lambda x: np.mean(x, axis=0), shapes={"x": "n,3"})
     for n in (2, 5, 0):
         if n:
@@ -228,8 +228,8 @@ def test_named_sizes_make_one_program(interpreted: Any) -> None:
 
 def test_trace_of_types() -> None:
     graph = trace(
-        lambda x, p: x[1:] @ p["w"], [parse_type("f64[n,3]"), {"w": parse_type("f64[3]")}],
-        ["x", "p"],
+        lambda x, p: x[1:] @ p["w"],
+        [parse_type("f64[n,3]"), {"w": parse_type("f64[3]")}], ["x", "p"],
     )  # fmt: skip
     assert graph.sizes == ["n"]
     assert graph.names == ["x", "p['w']"]

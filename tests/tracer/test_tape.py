@@ -22,7 +22,7 @@ def value(x: Any) -> Any:
     return None if x is None else x.numpy()
 
 
-# -- semantics ---------------------------------------------------------------------------
+# -- semantics -------------------------------------------------------------------------
 
 
 def test_stop_recording() -> None:
@@ -319,7 +319,7 @@ def test_gather_twice_adds_up() -> None:
     )
 
 
-# -- messages ----------------------------------------------------------------------------
+# -- messages --------------------------------------------------------------------------
 
 
 def test_a_tape_is_used_up() -> None:
@@ -343,7 +343,7 @@ def test_no_target() -> None:
         "or CompositeTensors to be differentiated, but received None."
     )
     with pytest.raises(
-        TypeError, match="`sources` should be .* but holds a float: 3.0"
+        TypeError, match=r"`sources` should be .* but holds a float: 3.0"
     ):
         pb.GradientTape().gradient(pb.constant(1.0), 3.0)
     with pytest.raises(TypeError, match="keys of a dictionary cannot be sorted"):
@@ -352,7 +352,7 @@ def test_no_target() -> None:
 
 def test_unknown_unconnected() -> None:
     with pytest.raises(
-        ValueError, match="^Unknown value for unconnected_gradients: 'no"
+        ValueError, match=r"^Unknown value for unconnected_gradients: 'no"
     ):
         pb.GradientTape().gradient(
             pb.constant(1.0), [], unconnected_gradients="nonsense"
@@ -364,12 +364,12 @@ def test_watch_of_an_array() -> None:
         pb.GradientTape().watch(np.ones(3))
 
 
-def test_watch_of_integers_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_watch_of_integers_is_told() -> None:
     x = pb.constant(3)
     with pb.GradientTape() as tape:
-        tape.watch(x)
+        with pytest.warns(UserWarning, match="dtype of the watched tensor must be flo"):
+            tape.watch(x)
         y = pb.cast(x, float) * 2.0
-    assert "The dtype of the watched tensor must be floating" in caplog.text
     assert tape.gradient(y, x) is None
 
 
@@ -407,34 +407,34 @@ def left(y: Any) -> Any:
     return np.sin(y)
 
 
-# -- what runs when ----------------------------------------------------------------------
+# -- what runs when --------------------------------------------------------------------
 
 
-def test_nothing_runs_before_a_look(interpreted: Any) -> None:
+def test_nothing_runs_before_a_look(compiler: Any) -> None:
     x = pb.Variable(3.0)
     with pb.GradientTape() as tape:
         y = pb.exp(pb.sin(x)) * 2.0
     g = tape.gradient(y, x)
-    assert interpreted.made == 0
+    assert compiler.made == 0
     g.numpy()
-    assert interpreted.made == 1
+    assert compiler.made == 1
     y.numpy()  # the value ran with its gradient
-    assert interpreted.made == 1
+    assert compiler.made == 1
     np.testing.assert_allclose(g, 2 * np.exp(np.sin(3.0)) * np.cos(3.0))
 
 
-def test_a_value_is_never_computed_twice(interpreted: Any) -> None:
+def test_a_value_is_never_computed_twice(compiler: Any) -> None:
     x = pb.constant([1.0, 2.0])
     y = pb.exp(x)
     z = pb.sum(y)
     z.numpy()
-    assert interpreted.made == 1
+    assert compiler.made == 1
     y.numpy()
-    assert interpreted.made == 1
+    assert compiler.made == 1
 
 
 @pytest.mark.parametrize("look", ["loss", "weights", "nothing", "early"])
-def test_a_training_loop_compiles_once(interpreted: Any, look: str) -> None:
+def test_a_training_loop_compiles_once(compiler: Any, look: str) -> None:
     rng = np.random.default_rng(0)
     data = rng.normal(size=(20, 3))
     target = data @ [1.0, -2.0, 0.5]
@@ -452,7 +452,7 @@ def test_a_training_loop_compiles_once(interpreted: Any, look: str) -> None:
             float(loss)
         if look == "weights":
             w.numpy()
-        made.append(interpreted.made)
+        made.append(compiler.made)
     assert made[-1] == made[3] <= 3
     w_numpy = np.zeros(3)
     for step in range(12):
@@ -475,7 +475,7 @@ def test_a_loop_that_looks_does_not_grow() -> None:
         x = (x + 1.0) * 0.5
         assert x.numpy() == 1.0
     assert len(current_recorder().builder.nodes) < 600
-    assert pending.programs() <= 3
+    assert pending.programs() <= 4
 
 
 def test_residuals_are_freed_without_the_collector() -> None:
