@@ -76,8 +76,7 @@ class Graph:
 
     `names` has one name an input (the argument's path, for messages and headers);
     `sizes` lists the named sizes in order; `captures` are arrays bound when traced, the
-    values of the last `len(captures)` inputs. `border` is how many leading nodes are the
-    forward part of a joint graph, or None.
+    values of the last `len(captures)` inputs.
     """
 
     name: str
