@@ -85,12 +85,14 @@ def _last_uses(members: list[Value], at: dict[Value, int]) -> list[int]:
     return last
 
 
-def _boundaries(members: list[Value], schedule: Schedule) -> list[int]:
+def _boundaries(
+    members: list[Value], costs: list[int], schedule: Schedule
+) -> list[int]:
     """Return where chunks end (exclusive)."""
     at = {v: k for k, v in enumerate(members)}
     last = _last_uses(members, at)
     periods = _periods(_symbols(members, at))
-    stored = schedule.home
+    stored, known_cost = schedule.home, schedule.inlined_cost
     ends: list[int] = []
     start, count = 0, len(members)
     while start < count:
@@ -102,12 +104,11 @@ def _boundaries(members: list[Value], schedule: Schedule) -> list[int]:
             value = members[end]
             node = value.node
             assert node is not None
-            cost += _own_cost(value, schedule)
+            cost += costs[end]
             if isinstance(node.primitive.form, Map):
-                loads.update(
-                    x for x in node.operands
-                    if at.get(x, -1) < start and schedule.inlined_cost.get(x, 1)
-                )  # fmt: skip
+                for x in node.operands:
+                    if at.get(x, -1) < start and known_cost.get(x, 1):
+                        loads.add(x)
             if last[end] > end or value in stored:
                 open_stores += 1
                 if value not in stored:
@@ -128,14 +129,14 @@ def _boundaries(members: list[Value], schedule: Schedule) -> list[int]:
 def cut(group: Group, schedule: Schedule) -> list[LoopLaunch]:
     """Return the launches a group becomes; stores what crosses a cut."""
     members = group.members
-    total = sum(_own_cost(v, schedule) for v in members)
-    if total <= BODY or len(members) < 2:
+    costs = [_own_cost(v, schedule) for v in members]
+    if sum(costs) <= BODY or len(members) < 2:
         home = group.key
         whole = LoopLaunch(
             home, group.space, group.reduced, group.reduces, group.stores, group.copies
         )
         return [whole]
-    ends = _boundaries(members, schedule)
+    ends = _boundaries(members, costs, schedule)
     chunk_of: dict[Value, int] = {}
     start = 0
     launches: list[LoopLaunch] = []
