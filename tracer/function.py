@@ -34,6 +34,7 @@ class Compiled:
     arrays: tuple[int, ...]
     result: Structure
     program: engine.Program | None = None
+    entry: Callable[..., Any] | None = None
 
 
 class Function:
@@ -99,34 +100,37 @@ class Function:
         if call.taped:
             return self._on_tape(call, made)
         if made.program is None:
-            self._check_types(call)
-            with self._lock:
-                if made.program is None:
-                    made.program = engine.compile_graph(made.graph)
-        leaves = call.leaves
-        arrays = []
-        for at, x in zip(made.arrays, made.graph.inputs, strict=False):
-            leaf = leaves[at]
-            if type(leaf) is not np.ndarray or leaf.dtype is not x.type.dtype.numpy:
-                leaf = np.asarray(leaf, x.type.dtype.numpy)
-            arrays.append(leaf)
+            self._compile(call, made)
+        arrays = [
+            _fitted(call.leaves[at], x.type.dtype.numpy)
+            for at, x in zip(made.arrays, made.graph.inputs, strict=False)
+        ]
+        if made.entry is not None and not STATE.entering:
+            if type(self).__call__ is not made.entry:
+                type(self).__call__ = made.entry  # type: ignore[method-assign]  # one class each
+            STATE.entering = True  # should it miss all the same, `run` says why
+            try:
+                return made.entry(*arrays)
+            finally:
+                STATE.entering = False
+        assert made.program is not None, "compiled above"
         results = made.program.run(arrays)
-        self._install(call, made)
-        found = [r if r.ndim else r[()] for r in results]
-        return unflatten(made.result, found)
+        return unflatten(made.result, [r if r.ndim else r[()] for r in results])
 
-    def _install(self, call: Call, made: Compiled) -> None:
-        """Make the native entry of this signature what a call reaches first."""
-        positional, named = call.structure[3]
-        if named[3] or any(part != LEAF for part in positional[3]):
-            return
-        if len(made.arrays) != len(call.leaves) or not call.leaves:
-            return
-        tree = index_tree(made.result)
-        assert made.program is not None, "compiled before"
-        if tree is not None:
-            entry = made.program.entry(tree, self._call)
-            type(self).__call__ = entry  # type: ignore[method-assign]  # one class each
+    def _compile(self, call: Call, made: Compiled) -> None:
+        """Compile, with a native entry where arguments and results are plain."""
+        self._check_types(call)
+        with self._lock:
+            if made.program is not None:
+                return
+            program = engine.compile_graph(made.graph)
+            positional, named = call.structure[3]
+            tree = index_tree(made.result)
+            plain = not named[3] and all(part == LEAF for part in positional[3])
+            plain = plain and 0 < len(made.arrays) == len(call.leaves)
+            if plain and tree is not None:
+                made.entry = program.entry(tree, self._call)
+            made.program = program
 
     def _check_types(self, call: Call) -> None:
         for kind, leaf in zip(call.kinds, call.leaves, strict=True):
@@ -205,6 +209,15 @@ class Function:
     ) -> Any:
         """Run on traced arguments; `fresh` says that they are inputs of the trace."""
         return self._fun(*args, **options)
+
+
+def _fitted(leaf: Any, dtype: np.dtype[Any]) -> Any:
+    """Return an argument as an array that a native entry takes."""
+    array = np.asarray(leaf, dtype)
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.array(array, dtype, order="C", copy=True)
+    return array
 
 
 def one_class(

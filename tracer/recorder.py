@@ -87,6 +87,7 @@ class Recorder:
         self.kept: weakref.WeakSet[GradientTape] = weakref.WeakSet()
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
+        self._trim_from = _TRIM_FROM
         self._ran = 0  # nodes before this have run, where a handle names them
 
     # -- recording -----------------------------------------------------------------
@@ -187,8 +188,9 @@ class Recorder:
                 roots += self._alive(v for v in self.group if v is not value)
                 self.group.clear()
             pending.run(roots)
-            if not self.tapes and len(self.builder.nodes) > _TRIM_FROM:
+            if not self.tapes and len(self.builder.nodes) > self._trim_from:
                 self.trim()
+                self._trim_from = max(_TRIM_FROM, 2 * len(self.builder.nodes))
         return cell.array  # type: ignore[no-any-return]  # Any is the tracer's cell
 
     def run_together(self, values: Iterable[Value]) -> None:

@@ -13,6 +13,7 @@ class State(threading.local):
 
     trace: Optional["Trace"] = None
     recorder: Optional["Recorder"] = None
+    entering = False  # a native entry is called with arguments made to fit
 
 
 STATE = State()

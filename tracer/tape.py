@@ -18,6 +18,7 @@ from ..ir.promote import cast_to
 from .operands import emit
 from .operands import value as as_value
 from .recorder import Recorder
+from .state import STATE
 from .tensor import Tensor, current_recorder
 from .trees import Structure, flatten, unflatten
 from .variable import Variable
@@ -179,7 +180,7 @@ class GradientTape:
             return
         self._clear()
         recorder.kept.discard(self)
-        if not recorder.tapes:
+        if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
 
     # -- gradients -----------------------------------------------------------------

@@ -65,6 +65,10 @@ class Tensor(Operators):
         array = self._array()
         return array if array.ndim else array[()]
 
+    def _as_constant(self) -> Array:
+        """Return the value for a trace that is not this tensor's."""
+        return np.asarray(self)
+
     def __array__(self, dtype: Any = None, copy: "bool | None" = None) -> Array:
         if current_recorder().tapes and self._value.type.dtype.is_float:
             warn(2)

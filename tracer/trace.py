@@ -76,7 +76,7 @@ class Trace:
         """Return what a function gets for x: Values for traced arrays, in lists too."""
         if isinstance(x, Operators):
             if not isinstance(x, TracedArray):
-                return np.asarray(x)  # a tensor's value, known outside of the trace
+                return x._as_constant()  # type: ignore[attr-defined]  # a tensor
             if x._trace is self:
                 return x._value
             raise x._trace._escaped((x,))

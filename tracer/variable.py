@@ -163,6 +163,13 @@ class Variable(Tensor):
             value = as_array(value, self.dtype)
         return self.assign(current_recorder().call(impl, (self, value), {}))
 
+    def _as_constant(self) -> NoReturn:
+        raise TracedValueError(
+            f"variable '{self.name}' is read in a decorated function, which would keep "
+            f"its present value for ever{traced_at(user_loc(2))}"
+            "\n  pass the variable as an argument"
+        )
+
     def _refuse_trace(self) -> NoReturn:
         raise TracedValueError(
             f"variable '{self.name}' cannot be assigned in a decorated function: "

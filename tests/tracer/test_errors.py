@@ -271,6 +271,14 @@ def test_a_trace_is_closed_by_an_exception() -> None:
     assert pb.function(lambda x: x + 1)(1.0) == 2.0
 
 
+def test_variables_are_not_read_in_functions() -> None:
+    v = pb.Variable(1.0, name="v")
+    got = message(pb.TracedValueError, lambda: pb.function(lambda x: v * x)(1.0))
+    assert got.startswith("variable 'v' is read in a decorated function")
+    assert "pass the variable as an argument" in got
+    assert pb.function(lambda x, y: x * y)(v, 2.0).numpy() == 2.0
+
+
 def test_variables_are_not_assigned_in_functions() -> None:
     v = pb.Variable(1.0, name="v")
     got = message(pb.TracedValueError, lambda: pb.function(lambda x: v.assign(x))(1.0))

@@ -295,3 +295,22 @@ def test_graph_of_a_gradient() -> None:
     text = print_graph(pb.grad(lambda x: np.tanh(x)).graph(parse_type("f64[]")))
     assert "tanh" in text
     assert text.count("out ") == 1
+
+
+def test_a_compiled_call_is_the_native_entry() -> None:
+    f = pb.function(lambda x, y: (x * y, (x + y).sum()))
+    g = pb.function(lambda x: -x)
+    ones = np.ones(3)
+    for _ in range(3):
+        product, total = f(ones, 2.0)
+        np.testing.assert_array_equal(product, [2.0, 2.0, 2.0])
+        assert total == 9.0
+    assert type(f).__call__ is not type(g).__call__
+    np.testing.assert_array_equal(f(np.ones(6)[::2], np.float32(2))[0], product)
+    np.testing.assert_array_equal(f(x=ones, y=2.0)[0], product)
+    np.testing.assert_array_equal(f(ones.astype(">f8"), 2.0)[0], product)
+    with pytest.raises(pb.ArgumentError, match="argument 'y' is missing"):
+        f(ones)
+    np.testing.assert_array_equal(f(ones, 2.0)[0], product)
+    assert f(2.0, 3.0) == (6.0, 5.0)
+    np.testing.assert_array_equal(f(ones, 2.0)[0], product)

@@ -565,7 +565,9 @@ def test_python_looks_at_tensors() -> None:
     assert bool(x[0] == 1)
     assert list(range(pb.constant(3))) == [0, 1, 2]
     assert (np.ones(2) * x).shape == (2,)
-    assert isinstance(np.ones(2) * x, pb.Tensor)
+    for made in (np.ones(2) * x, np.ones(2) @ x, np.ones(2) - x, np.ones(2) == x,
+                 np.ones(2) ** x, np.ones(2) < x):  # fmt: skip
+        assert isinstance(made, pb.Tensor)
     assert isinstance(np.float64(2) * x, pb.Tensor)
     assert repr(pb.Variable(1.0, name="v")) == (
         "<Variable 'v': shape=(), dtype=float64, numpy=np.float64(1.0)>"
