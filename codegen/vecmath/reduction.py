@@ -1,9 +1,14 @@
-"""Reduction of huge arguments modulo pi/2 (Payne and Hanek, SIGNUM 18, 1983).
+"""Reduction modulo pi/2, for every finite argument.
 
-x = m 2^e with a 53-bit integer m. Of 2/pi only a window of 192 bits matters: the bits
-above contribute multiples of 4 to x 2/pi, the bits below less than 2^-139. The product
-is taken in integers, so that nothing cancels. The function is written once a module and
-type, out of line, and loops over the lanes; f32 goes through f64, which is exact.
+n = round(x 2/pi) and r = x - n pi/2 as a sum of two floats: by a three-part pi/2 with
+FMA (Cody and Waite) where |x| is moderate, else by integers (Payne and Hanek, SIGNUM
+18, 1983). There x = m 2^e with a 53-bit m, and of 2/pi only a window of 192 bits
+matters: the bits above contribute multiples of 4 to x 2/pi, the bits below less than
+2^-139.
+
+The integer part is a function written once a module and type, out of line. It does all
+lanes of its argument, moderate ones included, so that nothing but the argument is live
+around the call; f32 goes through f64, which is exact.
 """
 
 from itertools import pairwise
@@ -19,10 +24,10 @@ from ..llvm import (
     Reg,
     const,
     elem_of,
-    int_of,
     suffix_of,
     width_of,
 )
+from .lanes import Lanes
 
 _TABLE = "pb_two_over_pi"
 _I128 = "i128"
@@ -39,29 +44,56 @@ _WORDS = (
 _TWO_PI = (6.283185307179586, 2.4492935982947064e-16)
 
 
-def reduce_huge(fn: Function, x: Reg) -> tuple[Reg, Reg, Reg]:
-    """Return r, minus the low part of r, and n with x = n pi/2 + r, |r| <= pi/4.
+def reduce(k: Lanes, x: Reg) -> tuple[Reg, Reg, Reg]:
+    """Return r, minus the low part of r, and n, with x = n pi/2 + r.
 
-    Every lane must be finite and at least 2^15 in magnitude. n is an integer of the
-    lane size of which the low two bits count.
+    n is an integer of the lane size of which the low two bits count.
     """
-    int_ty = int_of(x.ty)
-    ret_ty = f"{{ {x.ty}, {x.ty}, {int_ty} }}"
-    name = f"pb_reduce_{suffix_of(x.ty)}"
+    fn = k.fn
+    quick = _moderate(k, x)
+    huge = fn.fcmp("oge", fn.fabs(x), k.num(k.fmt.trig_high))
+    before, rare, join = fn.block, fn.new_label("huge"), fn.new_label("reduced")
+    fn.cond_br(fn.any_lane(huge), rare, join, likely=False)
+    fn.start(rare)
     module = fn.module
     assert isinstance(module, Module), f"{fn.name} belongs to no module: {module!r}"
+    ret_ty = f"{{ {x.ty}, {x.ty}, {k.ity} }}"
+    name = f"pb_reduce_{suffix_of(x.ty)}"
     if name not in module.functions:
         _write(module, name, x.ty, ret_ty)
     out = fn.call(name, ret_ty, (x,))
+    slow = [
+        fn.emit(old.ty, f"extractvalue {ret_ty} {out.ref}, {at}")
+        for at, old in enumerate(quick)
+    ]
+    fn.br(join)
+    fn.start(join)
     r, low, n = (
-        fn.emit(ty, f"extractvalue {ret_ty} {out.ref}, {k}")
-        for k, ty in enumerate((x.ty, x.ty, int_ty))
+        fn.merge(old.ty, ((old, before), (new, rare)))
+        for old, new in zip(quick, slow, strict=True)
     )
     return r, low, n
 
 
+def _moderate(k: Lanes, x: Reg) -> tuple[Reg, Reg, Reg]:
+    """Reduce lanes below `trig_high`; NaN for infinities and NaN."""
+    fn, fmt = k.fn, k.fmt
+    first, second, third = fmt.half_pi
+    shifted = k.fma(x, k.num(fmt.two_over_pi), k.num(fmt.magic))
+    n = fn.fsub(shifted, k.num(fmt.magic))
+    # Exact: x and n * first are multiples of one unit, and their difference is small.
+    a = k.fma(n, k.num(-first), x)
+    # The product is rounded before it is subtracted: then r - a is exact however small
+    # r comes out, as a is a multiple of more than the last place of the product.
+    r = fn.fsub(a, fn.fmul(n, k.num(second)))
+    # The negated low part is +0 where n = 0, which keeps sin(-0) = -0.
+    low = k.fma(n, k.num(second), fn.fsub(r, a))
+    low = k.fma(n, k.num(third), low)
+    return r, low, k.bits(shifted)
+
+
 def _write(module: Module, name: str, ty: str, ret_ty: str) -> None:
-    """Write the function that reduces each lane of its argument."""
+    """Write the function that reduces every lane of its argument."""
     if not any(text.startswith(f"@{_TABLE} ") for text in module.globals):
         words = ", ".join(f"i64 {const(I64, w).ref}" for w in _WORDS)
         module.globals.append(
@@ -70,34 +102,48 @@ def _write(module: Module, name: str, ty: str, ret_ty: str) -> None:
         )
     attrs = "noinline cold memory(none) willreturn"
     fn = module.function(name, ret_ty, ((ty, ""),), attrs=attrs)
-    width, elem, int_ty = width_of(ty), elem_of(ty), int_of(ty)
-    x = fn.args[0]
-    if width == 1:
-        parts = _reduce_lane(fn, x)
-    else:
-        types = (ty, ty, int_ty)
-        slots = [fn.alloca(t) for t in types]
-        source = fn.alloca(ty)
-        fn.store(x, source, 64)
-        loop, done = fn.new_label("lane"), fn.new_label("done")
-        before = fn.block
-        fn.br(loop)
-        fn.start(loop)
-        index = fn.phi(I64, const(I64, 0), before)
-        one = fn.load(fn.gep(source, index, elem), elem)
-        for slot, part in zip(slots, _reduce_lane(fn, one), strict=True):
-            fn.store(part, fn.gep(slot, index, part.ty))
-        following = fn.add(index, const(I64, 1))
-        fn.phi_edge(index, following, fn.block)
-        fn.cond_br(fn.icmp("eq", following, const(I64, width)), done, loop)
-        fn.start(done)
-        parts = [fn.load(slot, t, 64) for slot, t in zip(slots, types, strict=True)]
+    k, x = Lanes(fn, ty), fn.args[0]
+    size = fn.fabs(x)
+    chosen = fn.and_(
+        fn.fcmp("oge", size, k.num(k.fmt.trig_high)),
+        fn.fcmp("olt", size, k.num(float("inf"))),
+    )
+    parts = _each_lane(k, fn.select(chosen, x, k.num(k.fmt.trig_high)))
+    parts = [
+        fn.select(chosen, new, old)
+        for new, old in zip(parts, _moderate(k, x), strict=True)
+    ]
     result = "poison"
-    for k, part in enumerate(parts):
+    for at, part in enumerate(parts):
         result = fn.emit(
-            ret_ty, f"insertvalue {ret_ty} {result}, {part.ty} {part.ref}, {k}"
+            ret_ty, f"insertvalue {ret_ty} {result}, {part.ty} {part.ref}, {at}"
         ).ref
     fn.ret(Reg(result, ret_ty))
+
+
+def _each_lane(k: Lanes, x: Reg) -> list[Reg]:
+    """Reduce the lanes one after the other, in a loop through memory."""
+    fn = k.fn
+    if width_of(x.ty) == 1:
+        return _reduce_lane(fn, x)
+    types = (x.ty, x.ty, k.ity)
+    source, slots = fn.alloca(x.ty), [fn.alloca(t) for t in types]
+    fn.store(x, source, 64)
+    loop, done = fn.new_label("lane"), fn.new_label("done")
+    before = fn.block
+    fn.br(loop)
+    fn.start(loop)
+    index = fn.phi(I64, const(I64, 0), before)
+    elem = elem_of(x.ty)
+    one = fn.load(fn.gep(source, index, elem), elem)
+    for slot, part in zip(slots, _reduce_lane(fn, one), strict=True):
+        fn.store(part, fn.gep(slot, index, part.ty))
+    following = fn.add(index, const(I64, 1))
+    fn.phi_edge(index, following, fn.block)
+    last = fn.icmp("eq", following, const(I64, width_of(x.ty)))
+    fn.cond_br(last, done, loop)
+    fn.start(done)
+    return [fn.load(slot, t, 64) for slot, t in zip(slots, types, strict=True)]
 
 
 def _reduce_lane(fn: Function, x: Reg) -> list[Reg]:
