@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 import pullback as pb
 
 Array = np.ndarray[Any, Any]
