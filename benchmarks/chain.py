@@ -2,8 +2,8 @@
 
     python benchmarks/chain.py [NODES ...]
 
-One step is `x = sin(x) * a + x` on 1,000 elements: three ops. Prints the seconds from the
-undecorated function to its first value and gradient, and the peak memory.
+One step is `x = sin(x) * a + x` on 1,000 elements: three ops. Prints the seconds from
+the undecorated function to its first value and gradient, and the peak memory.
 """
 
 import resource

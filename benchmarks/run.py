@@ -3,8 +3,8 @@
     python benchmarks/run.py [WORKLOAD ...] [--rounds 41]
 
 Each round times every contender once, in turn, so that what disturbs the machine
-disturbs them alike; the ratio is the median over the rounds of the ratios within a round. One
-thread. Results are compared before anything is timed.
+disturbs them alike; the ratio is the median over the rounds of the ratios within a
+round. One thread. Results are compared before anything is timed.
 """
 
 import argparse

@@ -234,6 +234,9 @@ class Scheduler:
                 out = node.results[0]
                 self.register[out] = memory[out] = 0
                 cost[out] = 0
+                if out in self.forced:
+                    self.stored.add(out)
+                    memory[out] = 1
             elif isinstance(form, Reduce):
                 (x,) = node.operands
                 level = register[x]
@@ -345,7 +348,9 @@ class Scheduler:
                 used(value, {group.key})
         for node in reversed(self.graph.nodes):
             form = node.primitive.form
-            if not isinstance(form, Map | View | Place | Gather):
+            if not isinstance(form, Map | View | Place | Gather | Literal):
+                continue
+            if isinstance(form, Literal) and node.results[0] not in self.stored:
                 continue
             for value in node.results:
                 if value in self.alias:
