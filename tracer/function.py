@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ArgumentError
+from ..ir.errors import ArgumentError, PullbackError
 from ..ir.graph import Graph
 from ..ir.types import TensorType
 from . import engine
 from .array import TracedArray
-from .signature import Call, Reader, Static
+from .signature import Call, Kind, Reader, Static
 from .state import STATE
 from .tensor import current_recorder
 from .trace import Trace, finish, name_of, place_of
 from .trees import LEAF, Structure, index_tree, unflatten
+from .varying import Varying
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Function:
         )
         self._reader = Reader(fun, name, tuple(nums), tuple(names), shapes or {})
         self._compiled: dict[Any, Compiled] = {}
+        self._varying: Varying[Compiled] = Varying()
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -76,18 +78,17 @@ class Function:
     @property
     def compilations(self) -> int:
         """How many programs have been compiled."""
-        return sum(1 for made in self._compiled.values() if made.program is not None)
+        return len({id(m) for m in self._compiled.values() if m.program is not None})
 
     def graph(self, *args: Any, **options: Any) -> Graph:
         """Return the graph of a call, traced and not compiled.
 
         Leaves of the arguments are arrays, numbers or TensorTypes.
         """
-        return self._traced(self._reader.read(args, options)).graph
+        call = self._reader.read(args, options)
+        return self._trace(call, call.kinds).graph
 
-    def trace(self, *args: Any, **options: Any) -> Graph:
-        """Return the graph of a call traced afresh, past the cache."""
-        return self._trace(self._reader.read(args, options)).graph
+    trace = graph
 
     # -- calling -------------------------------------------------------------------
 
@@ -149,20 +150,45 @@ class Function:
     # -- tracing -------------------------------------------------------------------
 
     def _traced(self, call: Call) -> Compiled:
-        key = call.key
+        key = (call.key, call.taped)
         made = self._compiled.get(key)
         if made is None:
             with self._lock:
-                made = self._compiled[key] = self._trace(call)
+                made = self._general(call) or self._trace(call, call.kinds)
+                self._compiled[key] = made
         return made
 
-    def _trace(self, call: Call) -> Compiled:
+    def _general(self, call: Call) -> "Compiled | None":
+        """Return a trace of named sizes that serves a call of shapes that vary.
+
+        There is none where the function needs a size as a number, or where an equality
+        of sizes would have to be checked at every call: such a function has a program
+        for each shape.
+        """
+        if call.taped or self._reader.shapes:
+            return None  # a tape has sizes that are known; `shapes` says which vary
+        structure, kinds = call.key
+        made = self._varying.find(structure, kinds)
+        if made is not None:
+            return made
+        for general in self._varying.candidates(structure, kinds):
+            try:
+                made = self._trace(call, general)
+            except PullbackError:
+                continue
+            if not made.graph.guards:
+                self._varying.keep(structure, general, made)
+                return made
+        self._varying.saw(structure, kinds)
+        return None
+
+    def _trace(self, call: Call, kinds: "tuple[Kind, ...]") -> Compiled:
         session = Trace(self._name)
         where = self._reader.leaf_paths(call.structure)
         given: list[Any] = []
         arrays: list[int] = []
         with session:
-            for k, kind in enumerate(call.kinds):
+            for k, kind in enumerate(kinds):
                 if isinstance(kind, Static):
                     given.append(kind.held)
                 else:

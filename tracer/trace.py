@@ -7,8 +7,6 @@ into it. A trace that is closed answers no more: its arrays have escaped.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..ir.errors import ArgumentError, EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Value
 from ..ir.loc import register_room, traced_at, user_loc

@@ -314,3 +314,44 @@ def test_a_compiled_call_is_the_native_entry() -> None:
     np.testing.assert_array_equal(f(ones, 2.0)[0], product)
     assert f(2.0, 3.0) == (6.0, 5.0)
     np.testing.assert_array_equal(f(ones, 2.0)[0], product)
+
+
+def test_sizes_that_vary_become_named() -> None:
+    f = pb.value_and_grad(lambda x, w: np.mean((x @ w) ** 2), argnums=1)
+    w = np.array([1.0, -2.0])
+
+    def check(n: int) -> None:
+        x = np.arange(2.0 * n).reshape(n, 2)
+        value, grad = f(x, w)
+        np.testing.assert_allclose(value, np.mean((x @ w) ** 2))
+        np.testing.assert_allclose(grad, 2 * x.T @ (x @ w) / n)
+
+    for n in (5, 5, 7, 2, 30, 5):
+        check(n)
+    assert f.compilations == 2
+    check(1)
+    assert f.compilations == 3
+
+
+def test_sizes_have_a_program_for_each_pattern_of_equality() -> None:
+    f = pb.function(lambda x, y: (x * 2.0, y + 1.0))
+    ones = np.ones
+    for n, m in ((3, 3), (4, 4), (5, 5), (5, 6), (7, 2)):
+        x, y = f(ones(n), ones(m))
+        assert (x.shape, y.shape) == ((n,), (m,))
+    assert f.compilations == 3
+
+
+def test_a_function_that_counts_has_a_program_for_each_size() -> None:
+    f = pb.function(lambda x: sum(x[k] * k for k in range(x.shape[0])))
+    for n in (2, 3, 4):
+        assert f(np.ones(n)) == sum(range(n))
+    assert f.compilations == 3
+
+
+def test_unequal_sizes_are_refused_however_they_vary() -> None:
+    f = pb.function(lambda x, y: x + y)
+    f(np.ones(3), np.ones(3))
+    f(np.ones(4), np.ones(4))
+    with pytest.raises(pb.OpTypeError, match="add: shapes do not broadcast: 5 and 6"):
+        f(np.ones(5), np.ones(6))
