@@ -130,6 +130,7 @@ def test_near_names_are_offered() -> None:
         (lambda x: np.linalg.norm(x, 3), "norm: ord=3 over 2 axes is not supported"),
         (lambda x: np.einsum("ii->i", x), "einsum: 'ii' does not label each axis"),
         (lambda x: x & x, "& is for bool arrays"),
+        (lambda x: np.tril(x[0]), "tril: f64[3] has fewer than two axes"),
         (lambda x: x.astype(complex), "dtype complex128 is not supported"),
     ],
 )
@@ -145,6 +146,21 @@ def test_an_index_outside_is_seen_when_traced() -> None:
     many = pb.function(lambda x: x[[0, 5]])
     got = message(pb.IndexOutOfRange, lambda: many(X))
     assert got.startswith("indexing: index 5 is out of range for axis 0 with size 2")
+
+
+def test_a_traced_index_outside_is_seen_when_run() -> None:
+    read = pb.function(lambda x, i: x[i])
+    assert read(X, 1).shape == (3,)
+    for bad in (2, -3):
+        text = message(pb.IndexOutOfRange, lambda bad=bad: read(X, bad))
+        assert text.startswith(f"take: index {bad} is out of range for axis 0")
+    both = pb.function(lambda x, i, j: x[i, j])
+    one, two = np.array([0, 1]), np.array([0, 3])
+    text = message(pb.IndexOutOfRange, lambda: both(X, one, two))
+    assert text.startswith("take: index 3 is out of range for axis 0")
+    t = pb.take(pb.constant(X), pb.constant(7), axis=0)
+    text = message(pb.IndexOutOfRange, t.numpy)
+    assert text.startswith("take: index 7 is out of range for axis 0")
 
 
 def test_an_operand_that_is_no_array() -> None:

@@ -349,6 +349,13 @@ def test_a_function_that_counts_has_a_program_for_each_size() -> None:
     assert f.compilations == 3
 
 
+def test_triangles_of_sizes_that_vary() -> None:
+    f = pb.function(lambda x: np.tril(x) + np.triu(x, 1))
+    for n in (2, 3, 4):
+        x = np.arange(float(n * n)).reshape(n, n)
+        np.testing.assert_array_equal(f(x), x)
+
+
 def test_unequal_sizes_are_refused_however_they_vary() -> None:
     f = pb.function(lambda x, y: x + y)
     f(np.ones(3), np.ones(3))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.errors import OpTypeError
 from ...ir.graph import Value
 from ...ir.promote import cast_to
 from ...ir.types import DType, dtype_of
@@ -94,7 +95,11 @@ def _triangle(
     b: ArrayBuilder, m: Any, tri: Any, k: int, name: str, upper: bool
 ) -> Value:
     held = value(b, m, name)
-    rows, columns = shape_of(held.type.shape[-2:], name)
+    if held.type.rank < 2:
+        raise OpTypeError(f"{name}: {held.type} has fewer than two axes")
+    rows, columns = held.type.shape[-2:]
+    if not isinstance(rows, int) or not isinstance(columns, int):
+        raise OpTypeError(f"{name}: needs sizes that are numbers, not {held.type}")
     mask = tri(rows, columns, k, dtype=bool)
     keep = b.broadcast(b.array(~mask if upper else mask), held.type.shape)
     return b.op("select", keep, held, 0)  # type: ignore[no-any-return]
