@@ -189,6 +189,7 @@ class Driver:
         """Run the launches from a table of (kernel, slots, (base, number) a slot)."""
         fn = self.fn
         bases: dict[tuple[str, int], int] = {}
+        samples: list[Buffer] = []
         words: list[int] = []
         for launch in self.launches:
             words += (launch.kernel, len(launch.buffers))
@@ -198,7 +199,10 @@ class Driver:
                     if buffer.kind == "work"
                     else (buffer.kind, buffer.number)
                 )
-                words.append(bases.setdefault(key, len(bases)))
+                base = bases.setdefault(key, len(bases))
+                if base == len(samples):
+                    samples.append(buffer)
+                words.append(base)
                 words.append(buffer.number if buffer.kind == "work" else 0)
         name = f"pb_{self.symbol}_launches"
         body = ", ".join([f"i32 {w}" for w in words])
@@ -208,12 +212,11 @@ class Driver:
         )
         base_memory = fn.alloca(PTR, len(bases), 64)
         piece_memory = fn.alloca(I64, len(bases), 64)
-        for (kind, number), k in bases.items():
-            piece = const(I64, 0)
-            if kind == "work":
-                pointer, piece = self.base[number], self.piece[number]
+        for k, sample in enumerate(samples):
+            if sample.kind == "work":
+                pointer, piece = self.base[sample.bucket], self.piece[sample.bucket]
             else:
-                pointer = self._pointer(Buffer(kind, self.graph.inputs[0].type, number))
+                pointer, piece = self._pointer(sample), const(I64, 0)
             fn.store(pointer, fn.gep(base_memory, const(I64, k), PTR))
             fn.store(piece, fn.gep(piece_memory, const(I64, k), I64))
         widest = max(len(x.buffers) for x in self.launches)

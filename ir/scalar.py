@@ -24,7 +24,7 @@ VOCABULARY: Mapping[str, int] = {
     "select": 1, "and_": 1, "or_": 1, "xor": 1, "not_": 1,
     "cast": 1,
     "exp": 16, "expm1": 20, "log": 18, "log1p": 20, "log2": 20,
-    "sin": 24, "cos": 24, "sincos": 32, "tanh": 24, "pow": 48,
+    "sin": 24, "cos": 24, "sincos": 28, "tanh": 24, "pow": 48,
 }  # fmt: skip
 
 
