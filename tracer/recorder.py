@@ -242,8 +242,9 @@ class Recorder:
                     pending.forget(r)
                 elif node not in kept:
                     r.node = None
-        nodes.clear()
-        self._ran = 0
+        # those still needed are looked at again next time; in a loop they are few
+        nodes[:] = [node for node in nodes if node in kept]
+        self._ran = len(nodes)
 
     def _needed(self) -> set[Node]:
         """Return the nodes that may still be asked for.

@@ -498,6 +498,25 @@ def test_residuals_are_freed_without_the_collector() -> None:
         gc.enable()
 
 
+def test_a_loop_frees_what_it_made_without_the_collector() -> None:
+    gc.disable()
+    try:
+        w = pb.Variable(np.ones(1000))
+        made: list[Any] = []
+        for step in range(20):
+            with pb.GradientTape() as tape:
+                y = pb.exp(w * -0.01)
+                loss = pb.sum(y * y)
+            g = tape.gradient(loss, w)
+            w.assign_sub(0.01 * g)
+            if step % 2:
+                float(loss)
+            made += [weakref.ref(x._array()) for x in (y, g, w)]
+        assert sum(ref() is not None for ref in made) <= 6
+    finally:
+        gc.enable()
+
+
 def test_later_mutation_changes_nothing() -> None:
     a = np.ones(3)
     x, v = pb.constant(a), pb.Variable(a)
