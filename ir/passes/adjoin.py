@@ -56,5 +56,5 @@ def _adjoined(node: Node, nodes: list[Node]) -> Node:
     if tuple(operands) == node.operands:
         return node
     params = {**node.params, **labels}
-    types = [x.type for x in node.results]
-    return Node(node.primitive, tuple(operands), params, types, node.loc)
+    results = [x.type for x in node.results]
+    return Node(node.primitive, tuple(operands), params, results, node.loc)
