@@ -21,6 +21,7 @@ from .plan import (
     KernelPlan,
     Literally,
     Load,
+    Position,
     Step,
     Wrap,
 )
@@ -134,6 +135,9 @@ class Body:
             return self._load(step, vector)
         if isinstance(step, Literally):
             return self._literal(step)
+        if isinstance(step, Position):
+            place = Typed(self.index(step.at, vector), I64)
+            return self.scalar.cast(place, step.dtype).reg
         if isinstance(step, Inside):
             return self._inside(step, vector)
         if isinstance(step, Choose):

@@ -6,7 +6,7 @@ an elementwise kernel over [n,3] loops over 3n elements. Axes of size 1 disappea
 
 from ..ir.types import Shape
 from .index import Atom, Index, Opaque, Size, Split
-from .plan import Divides, Inside, KernelPlan, Load, Step, Wrap
+from .plan import Divides, Inside, KernelPlan, Load, Position, Step, Wrap
 
 
 def _indices(step: Step) -> list[Index]:
@@ -14,14 +14,14 @@ def _indices(step: Step) -> list[Index]:
         return [step.offset]
     if isinstance(step, Inside):
         return [i for i, _ in step.conditions]
-    if isinstance(step, Divides):
+    if isinstance(step, Divides | Position):
         return [step.at]
     return []
 
 
 def _blocks(step: Step, a: int, extent: Size) -> bool:
     """Return whether a step keeps axes a and a + 1 apart."""
-    if isinstance(step, Inside | Divides):
+    if isinstance(step, Inside | Divides | Position):
         return any({a, a + 1} & i.axes for i in _indices(step))
     for index in _indices(step):
         if any({a, a + 1} & atom.axes for atom, _ in index.atoms):
@@ -61,7 +61,7 @@ def _map_step(step: Step, where: dict[int, int]) -> Step:
         return step._replace(
             conditions=tuple((_map_index(i, where), e) for i, e in step.conditions)
         )
-    if isinstance(step, Divides):
+    if isinstance(step, Divides | Position):
         return step._replace(at=_map_index(step.at, where))
     return step
 

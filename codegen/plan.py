@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Gather, Literal, Map, Place, View
+from ..ir.forms import Gather, Iota, Literal, Map, Place, View
 from ..ir.graph import Node, Value
 from ..ir.sizes import SizeExpr
 from ..ir.types import I64, DType, Shape
@@ -44,6 +44,13 @@ class Literally(NamedTuple):
     text: str
     dtype: DType
     size: SizeExpr | None
+
+
+class Position(NamedTuple):
+    """An index as a number."""
+
+    at: Index
+    dtype: DType
 
 
 class Apply(NamedTuple):
@@ -87,7 +94,7 @@ class Wrap(NamedTuple):
     extent: Size
 
 
-Step = Load | Literally | Apply | Inside | Divides | Choose | Wrap
+Step = Load | Literally | Position | Apply | Inside | Divides | Choose | Wrap
 
 
 class Output(NamedTuple):
@@ -249,6 +256,9 @@ class Planner:
             if isinstance(constant, ArrayConstant):
                 raise GraphError("an array constant has no buffer")
             return self._literal(constant, value.type.dtype)
+        if isinstance(form, Iota):
+            at = index[node.params["axis"]]
+            return self._step(Position(at, value.type.dtype), at.axes)
         if isinstance(form, View):
             (x,) = node.operands
             inner = form.index(INDEX_BUILDER, index, x.type, value.type, **node.params)

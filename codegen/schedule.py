@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Gather, Literal, Map, Place, Reduce, Scatter, View
+from ..ir.forms import (
+    Contract,
+    Gather,
+    Iota,
+    Literal,
+    Map,
+    Place,
+    Reduce,
+    Scatter,
+    View,
+)
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import summed_labels
 from ..ir.types import Shape
@@ -186,7 +196,7 @@ class Scheduler:
                 base = base.node.operands[0]
             buffer = Buffer("output", value.type, k)
             literal = base.node is not None and isinstance(
-                base.node.primitive.form, Literal
+                base.node.primitive.form, Literal | Iota
             )
             if base in self.buffers or base in self.alias or literal:
                 self._outputs.append((value, buffer))
@@ -230,7 +240,7 @@ class Scheduler:
                     total += cost[x]
                 for out in node.results:
                     self._settle(out, level, total)
-            elif isinstance(form, Literal):
+            elif isinstance(form, Literal | Iota):
                 out = node.results[0]
                 self.register[out] = memory[out] = 0
                 cost[out] = 0
@@ -348,9 +358,9 @@ class Scheduler:
                 used(value, {group.key})
         for node in reversed(self.graph.nodes):
             form = node.primitive.form
-            if not isinstance(form, Map | View | Place | Gather | Literal):
+            if not isinstance(form, Map | View | Place | Gather | Literal | Iota):
                 continue
-            if isinstance(form, Literal) and node.results[0] not in self.stored:
+            if isinstance(form, Literal | Iota) and node.results[0] not in self.stored:
                 continue
             for value in node.results:
                 if value in self.alias:

@@ -77,10 +77,15 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """No operands; param `value` is a scalar, an array or a size, the same everywhere."""
+    """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
 
-Form = Map | Reduce | Contract | View | Place | Gather | Scatter | Literal
+@dataclass(frozen=True, slots=True)
+class Iota:
+    """No operands; each element is its position along param `axis`."""
+
+
+Form = Map | Reduce | Contract | View | Place | Gather | Scatter | Literal | Iota
 
 
 def reduced_shape(

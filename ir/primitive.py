@@ -1,7 +1,7 @@
 """The op record: everything pullback knows of one op, in one place.
 
-A record is data. What it needs of the world it receives: rules get a builder. Every field
-is required, so "what does tanh have?" is answered by one look.
+A record is data. What it needs of the world it receives: rules get a builder. Every
+field is required, so "what does tanh have?" is answered by one look.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an op is smooth: test inputs are drawn from [low, high], one pair an operand.
+    """Where an op is smooth: test inputs come from [low, high], one pair an operand.
 
     `away` lists points to keep clear of by 0.05: kinks and poles inside the interval.
     """
@@ -87,7 +87,7 @@ class Primitive:
         effects: what it does beside its results.
         cost: what computing it again costs.
         exact: its reference is correctly rounded, so it may be folded bit for bit.
-        sparsity: how its Jacobian is filled: "diagonal", "linear", "dense", "selection".
+        sparsity: how its Jacobian is filled: diagonal, linear, dense or selection.
         domain: where it is smooth; one for all operands or one each.
         kinks: the convention at points where it is not, in words.
         samples: calls for the generated tests, beyond those the form implies.
@@ -123,7 +123,7 @@ class Sample:
 
     `shapes` are the operands' shapes, where None stands for the size under test; a
     param that is a function is called with that size; `dtypes` the operands' dtypes
-    ("f" is the float type under test); `integers` maps an operand to the (low, high) its
+    ("f" is the float type under test); `integers` gives an operand's the (low, high) its
     integers are drawn from, high exclusive.
     """
 

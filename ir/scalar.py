@@ -1,8 +1,8 @@
 """The closed scalar vocabulary: what a scalar body may say.
 
-A body receives a builder with these instructions and one scalar an operand; it works for
-every element type the op takes. Codegen implements the vocabulary once, on vectors of any
-width; a target that lacks an instruction refuses it by name.
+A body receives a builder with these instructions and one scalar an operand; it works
+for every element type the op takes. Codegen implements the vocabulary once, on vectors
+of any width; a target that lacks an instruction refuses it by name.
 """
 
 from collections.abc import Mapping

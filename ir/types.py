@@ -19,7 +19,7 @@ Shape = tuple[int | SizeExpr, ...]
 class DType:
     """An element type; there is one object of each, compared by identity.
 
-    `kind` is "f" float, "i" signed, "u" unsigned, "b" bool; `bits` is the size in memory.
+    `kind` is "f" float, "i" signed, "u" unsigned, "b" bool; `bits` is its memory.
     """
 
     name: str

@@ -156,7 +156,7 @@ def _mask_mul_evaluate(ct: Any, local: Any) -> Any:
 def _mask_mul_vjp(
     b: Builder, g: Value, out: Value, ct: Value, local: Value
 ) -> list[Value | None]:
-    # where the product was masked, the derivative by ct is masked too: it is 0, not local
+    # where the product was masked, its derivative by ct is masked too: 0, not local
     stuck = b.logical_and(b.eq(ct, 0.0), b.logical_not(b.isfinite(local)))
     return [b.mask_mul(g, b.select(stuck, 0.0, local)), b.mask_mul(g, ct)]
 
