@@ -7,16 +7,13 @@ field is required, so "what does tanh have?" is answered by one look.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .forms import Form
 from .graph import Value
 from .types import TensorType
-
-if TYPE_CHECKING:
-    from .builder import Builder
 
 
 class Rule(Enum):
@@ -123,8 +120,8 @@ class Sample:
 
     `shapes` are the operands' shapes, where None stands for the size under test; a
     param that is a function is called with that size; `dtypes` the operands' dtypes
-    ("f" is the float type under test); `integers` gives an operand's the (low, high) its
-    integers are drawn from, high exclusive.
+    ("f" is the float type under test); `integers` has (operand, low, high) for each
+    operand of integers, high exclusive.
     """
 
     shapes: tuple[tuple[int | None, ...], ...]

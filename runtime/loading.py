@@ -1,7 +1,7 @@
 """Load emitted objects into the process and look their symbols up.
 
-Knows llvmlite's execution engine and nothing of graphs. A library keeps its machine code
-mapped for as long as it is referenced.
+Knows llvmlite's execution engine and nothing of graphs. A library keeps its machine
+code mapped for as long as it is referenced.
 """
 
 from typing import Any
