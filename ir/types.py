@@ -53,9 +53,7 @@ U16 = _make("u16", "uint16")
 U8 = _make("u8", "uint8")
 BOOL = _make("bool", "bool")
 
-DTYPES = {
-    d.name: d for d in (F64, F32, I64, I32, I16, I8, U64, U32, U16, U8, BOOL)
-}
+DTYPES = {d.name: d for d in (F64, F32, I64, I32, I16, I8, U64, U32, U16, U8, BOOL)}
 _BY_NUMPY = {d.numpy: d for d in DTYPES.values()}
 
 

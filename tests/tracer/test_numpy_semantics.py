@@ -236,6 +236,13 @@ def test_logaddexp_of_equal_infinities() -> None:
     assert f(np.inf, np.inf) == np.inf
 
 
+def test_logaddexp_is_smooth_where_both_are_equal() -> None:
+    f = pb.grad(np.logaddexp, argnums=(0, 1))
+    assert f(0.0, 0.0) == f(7.0, 7.0) == (0.5, 0.5)
+    second = pb.grad(lambda x, y: f(x, y)[0], argnums=(0, 1))
+    assert second(0.0, 0.0) == (0.25, -0.25)
+
+
 def test_sigmoid_softplus_relu() -> None:
     x = np.array([-800.0, 0.0, 800.0])
     same(pb.sigmoid(x).numpy(), [0.0, 0.5, 1.0])

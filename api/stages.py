@@ -1,0 +1,174 @@
+"""The texts that `pullback inspect` prints: one for each stage of compilation.
+
+The program of a stage is the joint graph where gradients are asked for, else the
+forward graph.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from .codegen.lower import Lowered, lower
+from .codegen.memory import Buffer
+from .codegen.plan import KernelPlan, Load
+from .codegen.target import emit_assembly, host, optimize
+from .codegen.whole import CheckPlan, ContractPlan, ScatterPlan, WholePlan
+from .ir.adjoint import grad_graph
+from .ir.graph import Graph
+from .ir.passes import pipeline
+from .ir.passes.partition import partition
+from .ir.sizes import SizeExpr
+from .ir.text import pretty, print_graph
+from .ir.verify import verify
+
+_MOST = 6  # slots of a kernel that are named in the schedule
+
+
+@dataclass
+class Stages:
+    """The stages of one program.
+
+    Args:
+        forward: the program.
+        wrt: numbers of the inputs that gradients are asked for, or None.
+    """
+
+    forward: Graph
+    wrt: Sequence[int] | None
+
+    @cached_property
+    def joint(self) -> Graph:
+        """Value and gradients in one graph; of all float inputs where none is named."""
+        wrt = self.wrt
+        if wrt is None:
+            count = len(self.forward.inputs) - len(self.forward.captures)
+            floats = enumerate(self.forward.inputs[:count])
+            wrt = [k for k, x in floats if x.type.dtype.is_float]
+        return grad_graph(self.forward, wrt)
+
+    @cached_property
+    def program(self) -> Graph:
+        """What is compiled."""
+        return self.forward if self.wrt is None else self.joint
+
+    @cached_property
+    def ready(self) -> Graph:
+        """The program after all passes."""
+        return pipeline.run(self.program)
+
+    @cached_property
+    def lowered(self) -> tuple[str, Lowered]:
+        """The program as LLVM IR, and its schedule."""
+        text, (made,) = lower([(self.ready, "program")], host(), embed=True)
+        return text, made
+
+
+def _text(stages: Stages) -> str:
+    return print_graph(stages.forward)
+
+
+def _graph(stages: Stages) -> str:
+    return pretty(stages.forward)
+
+
+def _joint(stages: Stages) -> str:
+    return pretty(stages.joint)
+
+
+def _adjoint(stages: Stages) -> str:
+    halves = partition(pipeline.run(stages.joint), len(stages.forward.outputs))
+    kept = ", ".join(str(x.type) for x in halves.residuals) or "nothing"
+    return f"# kept from the forward graph: {kept}\n{pretty(halves.adjoint)}"
+
+
+def _passes(stages: Stages) -> str:
+    graph = stages.program
+    lines = [f"# traced: {len(graph.nodes)} nodes"]
+    for name in pipeline.PASSES:
+        graph = pipeline.BY_NAME[name](graph)
+        verify(graph, name)
+        lines.append(f"# {name}: {len(graph.nodes)} nodes")
+    return "\n".join([*lines, pretty(graph)])
+
+
+def _llvm(stages: Stages) -> str:
+    return stages.lowered[0]
+
+
+def _optimized(stages: Stages) -> str:
+    return str(optimize(stages.lowered[0], host()))
+
+
+def _asm(stages: Stages) -> str:
+    return emit_assembly(stages.lowered[0], host())
+
+
+# -- the schedule ----------------------------------------------------------------------
+
+
+def _schedule(stages: Stages) -> str:
+    made = stages.lowered[1]
+    lines = [
+        f"# {len(made.launches)} launches of {made.kernels} kernels, "
+        f"workspace {made.workspace} bytes"
+    ]
+    for number, launch in enumerate(made.launches):
+        plan = made.plans[launch.kernel]
+        lines.append(f"{number}: kernel {launch.kernel}: {_plan_text(plan)}")
+        shown = [
+            (k in launch.writes, f"{_buffer_text(b, made.graph)}: {b.type}")
+            for k, b in enumerate(launch.buffers)
+            if b.kind != "scratch"
+        ]
+        for title, wanted in (("reads", False), ("writes", True)):
+            names = [text for written, text in shown if written is wanted]
+            if names:
+                more = f", {len(names) - _MOST} more" if len(names) > _MOST else ""
+                lines.append(f"     {title} {', '.join(names[:_MOST])}{more}")
+    return "\n".join(lines) + "\n"
+
+
+def _plan_text(plan: KernelPlan | WholePlan) -> str:
+    if isinstance(plan, KernelPlan):
+        space = f"loop over ({', '.join(map(str, plan.space))})"
+        folds = [o.monoid for o in plan.outputs if o.monoid]
+        axes = f", {'/'.join(sorted(set(folds)))} over axes {plan.reduced}"
+        work = sum(not isinstance(step, Load) for step in plan.steps)
+        return f"{space}{axes if folds else ''}, {work} steps an element"
+    if isinstance(plan, ContractPlan):
+        batch = f"{'*'.join(str(x.extent) for x in plan.batch)} times " * bool(
+            plan.batch
+        )
+        m, n, k = (_extent(x.extent) for x in (plan.m, plan.n, plan.k))
+        return f"contraction, {batch}({m}, {k}) with ({k}, {n})"
+    if isinstance(plan, ScatterPlan):
+        return f"scatter-add of {_extent(plan.total)} indices"
+    assert isinstance(plan, CheckPlan), f"a plan of a new kind: {plan}"
+    return f"check of {_extent(plan.total)} indices"
+
+
+def _extent(size: int | SizeExpr) -> str:
+    return str(size)
+
+
+def _buffer_text(buffer: Buffer, graph: Graph) -> str:
+    if buffer.kind == "input":
+        return graph.names[buffer.number]
+    if buffer.kind == "output":
+        return graph.output_names[buffer.number]
+    if buffer.kind == "constant":
+        return f"constant {buffer.number}"
+    return f"work {buffer.bucket}.{buffer.number}"
+
+
+STAGES: dict[str, tuple[Callable[[Stages], str], str]] = {
+    "text": (_text, "the program's text, which this command reads too"),
+    "graph": (_graph, "the traced graph"),
+    "joint": (_joint, "the graph followed by its adjoint, before any pass"),
+    "adjoint": (_adjoint, "the pruned adjoint, and what it keeps"),
+    "passes": (_passes, "the program after all passes, and what each left"),
+    "schedule": (_schedule, "kernels and workspace"),
+    "llvm": (_llvm, "LLVM IR as emitted"),
+    "optimized": (_optimized, "LLVM IR after LLVM's passes"),
+    "asm": (_asm, "assembler text for this machine"),
+}
