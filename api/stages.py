@@ -11,8 +11,10 @@ from functools import cached_property
 from .codegen.lower import Lowered, lower
 from .codegen.memory import Buffer
 from .codegen.plan import KernelPlan, Load
+from .codegen.scan import ScanPlan
+from .codegen.scatter import ScatterPlan
 from .codegen.target import emit_assembly, host, optimize
-from .codegen.whole import CheckPlan, ContractPlan, ScatterPlan, WholePlan
+from .codegen.whole import CheckPlan, ContractPlan, WholePlan
 from .ir.adjoint import grad_graph
 from .ir.graph import Graph
 from .ir.passes import pipeline
@@ -142,7 +144,10 @@ def _plan_text(plan: KernelPlan | WholePlan) -> str:
         m, n, k = (_extent(x.extent) for x in (plan.m, plan.n, plan.k))
         return f"contraction, {batch}({m}, {k}) with ({k}, {n})"
     if isinstance(plan, ScatterPlan):
-        return f"scatter-add of {_extent(plan.total)} indices"
+        kind = {"add": "add", "last": "set"}.get(plan.monoid, plan.monoid)
+        return f"scatter-{kind} of {_extent(plan.total)} indices"
+    if isinstance(plan, ScanPlan):
+        return f"running values along {_extent(plan.extent)} elements"
     assert isinstance(plan, CheckPlan), f"a plan of a new kind: {plan}"
     return f"check of {_extent(plan.total)} indices"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
-from ..ir.forms import Contract, Reduce, Scatter
+from ..ir.forms import Contract, Reduce, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
@@ -19,6 +19,8 @@ from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import Bound, KernelPlan, Planner
 from .repeat import Repeats, describe
+from .scan import plan_scan
+from .scatter import plan_scatter
 from .schedule import Schedule, Whole, build_schedule
 from .target import Target
 from .views import strip_views
@@ -28,7 +30,6 @@ from .whole import (
     emit_whole,
     plan_check,
     plan_contract,
-    plan_scatter,
 )
 
 AnyPlan = KernelPlan | WholePlan
@@ -246,8 +247,9 @@ def _plan_whole(
         lhs, rhs = (strip_views(x, held) for x in node.operands)
         buffers = (memory(lhs[0]), memory(rhs[0]), result)
         return plan_contract(node, lhs, rhs), buffers, (2,)
-    operand, integers = node.operands
-    return plan_scatter(node), (memory(operand), memory(integers), result), (2,)
+    plan = plan_scan(node) if isinstance(form, Scan) else plan_scatter(node)
+    read = tuple([memory(x) for x in node.operands])
+    return plan, (*read, result), (len(read),)
 
 
 def lower(

@@ -18,6 +18,7 @@ from ..ir.forms import (
     Map,
     Place,
     Reduce,
+    Scan,
     Scatter,
     View,
 )
@@ -51,7 +52,7 @@ class Group:
 
 @dataclass(slots=True)
 class Whole:
-    """A launch that is not a loop kernel: a contraction, scatter or index check."""
+    """A launch that is no loop kernel: a contraction, scatter, scan or index check."""
 
     key: OrderKey
     node: Node
@@ -172,7 +173,7 @@ class Scheduler:
                 for x in node.operands:
                     self._force(strip_views(x, self._is_leaf)[0])
                 continue
-            if isinstance(form, Scatter):
+            if isinstance(form, Scatter | Scan):
                 for x in node.operands:
                     self._force(x)
                 continue
@@ -261,6 +262,9 @@ class Scheduler:
                 level = max(memory[self._base(x)] for x in node.operands)
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
+            elif isinstance(form, Scan):
+                level = max(memory[self._base(x)] for x in node.operands)
+                self._whole(node, "scan", level)
             elif isinstance(form, View):
                 (x,) = node.operands
                 out = node.results[0]

@@ -1,10 +1,10 @@
-"""Kernels that are not loops over a fused body: contraction, scatter, index check.
+"""Kernels that are not loops over a fused body: contraction, index check, and others.
 
 Each has a plan that is hashable, so equal ones are emitted once, and an emitter that
 writes `i32 name(ptr ctx, ptr buffers, ptr sizes)`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..ir.errors import GraphError
@@ -13,14 +13,14 @@ from ..ir.sizes import product
 from ..ir.types import DType, Shape
 from . import llvm
 from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
+from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .llvm import I64, PTR, Module, Reg, const
 from .scalar import ScalarEmitter, Typed, register_type
-from .sizes import emit_size
+from .scan import ScanPlan, emit_scan
+from .scatter import ScatterPlan, emit_scatter
 from .target import Target
 
-KERNEL_PARAMS = [(PTR, ""), (PTR, "noalias"), (PTR, "noalias")]
-OK = const(llvm.I32, 0)
 INDEX_OUT_OF_RANGE = 1
 
 
@@ -48,19 +48,6 @@ class ContractPlan(NamedTuple):
     rhs_offset: Size
 
 
-class ScatterPlan(NamedTuple):
-    """zeros(shape)[prefix, integers, suffix] += operand.
-
-    Slots: operand, integers, out.
-    """
-
-    dtype: DType
-    prefix: Size
-    total: Size
-    suffix: Size
-    extent: Size
-
-
 class CheckPlan(NamedTuple):
     """Every integer of a slot is in [-extent, extent). Slots: integers."""
 
@@ -70,7 +57,7 @@ class CheckPlan(NamedTuple):
     number: int
 
 
-WholePlan = ContractPlan | ScatterPlan | CheckPlan
+WholePlan = ContractPlan | ScatterPlan | ScanPlan | CheckPlan
 
 
 # --- planning -------------------------------------------------------------------------
@@ -139,19 +126,6 @@ def plan_contract(
     )
 
 
-def plan_scatter(node: Node) -> ScatterPlan:
-    """Return the plan of a scatter-add."""
-    operand, integers = node.operands
-    axis, shape = node.params["axis"], node.results[0].type.shape
-    return ScatterPlan(
-        operand.type.dtype,
-        product(shape[:axis]),
-        product(integers.type.shape),
-        product(shape[axis + 1 :]),
-        shape[axis],
-    )
-
-
 def plan_check(node: Node, source: Shape, number: int) -> CheckPlan:
     """Return the plan of the range check before a gather or scatter."""
     axis = node.params["axis"]
@@ -161,43 +135,6 @@ def plan_check(node: Node, source: Shape, number: int) -> CheckPlan:
 # --- emission -------------------------------------------------------------------------
 
 
-class _Kernel:
-    """A function being written with counted loops."""
-
-    def __init__(self, module: Module, name: str, names: Sequence[str], slots: int):
-        fn = self.fn = module.function(name, llvm.I32, KERNEL_PARAMS)
-        self.ctx = fn.args[0]
-        self.slots = [
-            fn.load(fn.gep(fn.args[1], const(I64, k), PTR), PTR) for k in range(slots)
-        ]
-        self.env: Mapping[str, Reg] = {
-            n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
-            for k, n in enumerate(names)
-        }
-
-    def size(self, size: Size) -> Reg:
-        return emit_size(self.fn, size, self.env)
-
-    def loop(self, stop: Reg, inner: Callable[[Reg], None], by: int = 1) -> None:
-        """Run `inner` for 0, by, 2 by, ... below stop."""
-        fn = self.fn
-        loop, done = fn.new_label("loop"), fn.new_label("done")
-        before = fn.block
-        fn.cond_br(fn.icmp("slt", const(I64, 0), stop), loop, done)
-        fn.start(loop)
-        var = fn.phi(I64, const(I64, 0), before)
-        inner(var)
-        following = fn.add(var, const(I64, by))
-        fn.phi_edge(var, following, fn.block)
-        fn.cond_br(fn.icmp("slt", following, stop), loop, done)
-        fn.start(done)
-
-    def wrapped(self, index: Reg, extent: Reg) -> Reg:
-        fn = self.fn
-        negative = fn.icmp("slt", index, const(I64, 0))
-        return fn.select(negative, fn.add(index, extent), index)
-
-
 def emit_whole(
     module: Module, target: Target, name: str, plan: WholePlan, names: Sequence[str]
 ) -> int:
@@ -205,7 +142,9 @@ def emit_whole(
     if isinstance(plan, ContractPlan):
         return _emit_contract(module, target, name, plan, names)
     if isinstance(plan, ScatterPlan):
-        _emit_scatter(module, name, plan, names)
+        emit_scatter(module, name, plan, names)
+    elif isinstance(plan, ScanPlan):
+        emit_scan(module, target, name, plan, names)
     else:
         _emit_check(module, name, plan, names)
     return 0
@@ -214,7 +153,7 @@ def emit_whole(
 def _emit_contract(
     module: Module, target: Target, name: str, plan: ContractPlan, names: Sequence[str]
 ) -> int:
-    kernel = _Kernel(module, name, names, 4)
+    kernel = Frame(module, name, names, 4)
     fn = kernel.fn
     elem = register_type(plan.dtype, 1)
     m, n, k = plan.m, plan.n, plan.k
@@ -278,7 +217,7 @@ def _emit_contract(
 
 
 def _integer_gemm(
-    kernel: _Kernel, plan: ContractPlan, lhs: Reg, rhs: Reg, out: Reg
+    kernel: Frame, plan: ContractPlan, lhs: Reg, rhs: Reg, out: Reg
 ) -> None:
     """Multiply integer matrices, wrapping: three loops."""
     fn, elem = kernel.fn, register_type(plan.dtype, 1)
@@ -308,47 +247,10 @@ def _integer_gemm(
     kernel.loop(kernel.size(plan.m.extent), row)
 
 
-def _emit_scatter(
-    module: Module, name: str, plan: ScatterPlan, names: Sequence[str]
-) -> None:
-    kernel = _Kernel(module, name, names, 3)
-    fn = kernel.fn
-    elem = register_type(plan.dtype, 1)
-    operand, integers, out = kernel.slots
-    prefix, count = kernel.size(plan.prefix), kernel.size(plan.total)
-    suffix, extent = kernel.size(plan.suffix), kernel.size(plan.extent)
-    total = fn.mul(prefix, fn.mul(extent, suffix))
-    s = ScalarEmitter(fn)
-
-    def clear(i: Reg) -> None:
-        fn.store(const(elem, 0), fn.gep(out, i, elem))
-
-    kernel.loop(total, clear)
-
-    def outer(p: Reg) -> None:
-        def element(i: Reg) -> None:
-            index = kernel.wrapped(fn.load(fn.gep(integers, i, I64), I64), extent)
-            source = fn.gep(operand, fn.mul(fn.add(fn.mul(p, count), i), suffix), elem)
-            target = fn.gep(out, fn.mul(fn.add(fn.mul(p, extent), index), suffix), elem)
-
-            def inner(j: Reg) -> None:
-                at = fn.gep(target, j, elem)
-                old = Typed(fn.load(at, elem), plan.dtype)
-                new = Typed(fn.load(fn.gep(source, j, elem), elem), plan.dtype)
-                fn.store(s.add(old, new).reg, at)
-
-            kernel.loop(suffix, inner)
-
-        kernel.loop(count, element)
-
-    kernel.loop(prefix, outer)
-    fn.ret(OK)
-
-
 def _emit_check(
     module: Module, name: str, plan: CheckPlan, names: Sequence[str]
 ) -> None:
-    kernel = _Kernel(module, name, names, 1)
+    kernel = Frame(module, name, names, 1)
     fn = kernel.fn
     extent = kernel.size(plan.extent)
 

@@ -59,7 +59,7 @@ class Place:
     """Operands lie in disjoint regions of the result; everything else is 0.
 
     `regions(operand types, result type, **params)` says where, one region an operand;
-    steps may be negative.
+    steps may be negative. What of a region is outside the result is left out.
     """
 
     regions: Callable[..., tuple[Region, ...]]
@@ -72,7 +72,25 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """Operand 0 added into zeros at the integers of operand 1 along param `axis`."""
+    """Operand 0 folded into an array at the integers of operand 1 along param `axis`.
+
+    The array is operand 2, or zeros where there is none; `monoid` is as in `Reduce`, or
+    "last": what is there is replaced, and the last of several stays.
+    """
+
+    monoid: str = "add"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Running values along param `axis`, from its end where param `reverse` holds.
+
+    `first(scalar builder, *operands)` is the value where the walk begins; each later
+    one is `step(scalar builder, value before, *operands)`.
+    """
+
+    first: ScalarBody
+    step: ScalarBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,7 @@ class Iota:
     """No operands; each element is its position along param `axis`."""
 
 
-Form = Map | Reduce | Contract | View | Place | Gather | Scatter | Literal | Iota
+Form = Map | Reduce | Scan | Contract | View | Place | Gather | Scatter | Literal | Iota
 
 
 def reduced_shape(

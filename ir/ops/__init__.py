@@ -7,7 +7,9 @@ from ..builder import Builder
 from ..primitive import Primitive
 from . import (
     arithmetic,
+    bits,
     contraction,
+    diagonals,
     division,
     elementwise,
     indexing,
@@ -15,6 +17,8 @@ from . import (
     place,
     power,
     reduction,
+    running,
+    scatter,
     structure,
     views,
 )
@@ -26,11 +30,15 @@ MODULES: tuple[ModuleType, ...] = (
     power,
     elementwise,
     logic,
+    bits,
+    running,
     reduction,
     contraction,
     views,
     place,
+    diagonals,
     indexing,
+    scatter,
 )
 
 

@@ -22,7 +22,8 @@ Call = tuple[tuple[Value, ...], dict[str, Any]]
 RAISES = frozenset({Effect.RAISES})
 
 
-def _as_index(b: Builder, name: str, idx: Operand, args: list[Operand]) -> Value:
+def as_index(b: Builder, name: str, idx: Operand, args: list[Operand]) -> Value:
+    """Return integers as i64."""
     value = as_value(b, name, idx)
     dtype = value.type.dtype
     if dtype.kind not in "iu" or dtype.name == "u64":
@@ -32,7 +33,7 @@ def _as_index(b: Builder, name: str, idx: Operand, args: list[Operand]) -> Value
     return out
 
 
-def _in_range(name: str, idx: Any, axis: int, extent: int) -> np.ndarray[Any, Any]:
+def in_range(name: str, idx: Any, axis: int, extent: int) -> np.ndarray[Any, Any]:
     """Return indices counted from the front.
 
     Raises:
@@ -62,7 +63,7 @@ def _take_accept(
         value = b.apply(reshape, *reshape.accept(b, value, -1))[0]
         axis = 0
     at = one_axis(b, "take", axis, value.type.rank, args)
-    return (value, _as_index(b, "take", indices, args)), {"axis": at}
+    return (value, as_index(b, "take", indices, args)), {"axis": at}
 
 
 def _take_infer(x: TensorType, idx: TensorType, *, axis: int) -> tuple[TensorType, ...]:
@@ -75,7 +76,7 @@ def _take_infer(x: TensorType, idx: TensorType, *, axis: int) -> tuple[TensorTyp
 
 def _take_evaluate(x: Any, idx: Any, axis: int) -> Any:
     x = np.asarray(x)
-    return np.take(x, _in_range("take", idx, axis, x.shape[axis]), axis)
+    return np.take(x, in_range("take", idx, axis, x.shape[axis]), axis)
 
 
 def _take_vjp(
@@ -112,7 +113,7 @@ def _scatter_accept(
     args = [ct, indices]
     wanted = as_shape(b, "scatter_add", shape, args)
     at = one_axis(b, "scatter_add", axis, len(wanted), args)
-    idx = _as_index(b, "scatter_add", indices, args)
+    idx = as_index(b, "scatter_add", indices, args)
     return (as_value(b, "scatter_add", ct), idx), {"axis": at, "shape": wanted}
 
 
@@ -135,7 +136,7 @@ def _scatter_infer(
 def _scatter_evaluate(ct: Any, idx: Any, axis: int, shape: Any) -> Any:
     ct = np.asarray(ct)
     out = np.zeros(shape, ct.dtype)
-    at = _in_range("scatter_add", idx, axis, shape[axis])
+    at = in_range("scatter_add", idx, axis, shape[axis])
     where: Any = (*(slice(None),) * axis, at)
     np.add.at(out, where, ct)
     return out

@@ -20,9 +20,11 @@ from ..primitive import (
     VjpRule,
 )
 from ..promote import Operand
+from ..sizes import product
 from ..types import I64, U64, TensorType
 from .axes import as_value, many_axes, refuse_keywords
-from .factory import NO_EFFECTS, check_kind, type_error
+from .factory import AROUND_ZERO, NO_EFFECTS, check_kind, type_error
+from .running import exclusive_product
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
 Axes = tuple[int, ...]
@@ -50,6 +52,7 @@ def _reduction(
     sparsity: str,
     kinks: str,
     doc: str,
+    domain: Domain = AROUND_ZERO,
 ) -> Primitive:
     return Primitive(
         name=name,
@@ -66,7 +69,7 @@ def _reduction(
         cost=Cost.KEEP,
         exact=exact,
         sparsity=sparsity,
-        domain=Domain(-3.0, 3.0),
+        domain=domain,
         kinks=kinks,
         samples=_SAMPLES,
         doc=doc,
@@ -88,21 +91,27 @@ def _restore(b: Builder, reduced: Value, like: Value, axes: Axes) -> Value:
 # --- sum ------------------------------------------------------------------------------
 
 
-def _sum_accept(b: Builder, x: Operand, axis: Any = None, **other: Any) -> Call:
-    refuse_keywords(b, "sum", other, [x])
-    value = as_value(b, "sum", x)
-    axes = many_axes(b, "sum", axis, value.type.rank, [x])
-    kind = value.type.dtype.kind
-    if kind != "f":
-        wide = U64 if kind == "u" else I64
-        if value.type.dtype is not wide:
-            value = b.op("cast", value, dtype=wide)
-    return (value,), {"axes": axes}
+def _accept_wide(name: str) -> Accept:
+    def accept(b: Builder, x: Operand, axis: Any = None, **other: Any) -> Call:
+        refuse_keywords(b, name, other, [x])
+        value = as_value(b, name, x)
+        axes = many_axes(b, name, axis, value.type.rank, [x])
+        kind = value.type.dtype.kind
+        if kind != "f":
+            wide = U64 if kind == "u" else I64
+            if value.type.dtype is not wide:
+                value = b.op("cast", value, dtype=wide)
+        return (value,), {"axes": axes}
+
+    return accept
 
 
-def _sum_infer(x: TensorType, *, axes: Axes) -> tuple[TensorType, ...]:
-    _check_axes("sum", x, axes)
-    return (x.with_shape(reduced_shape(x.shape, axes)),)
+def _reduced_type(name: str) -> TypeRule:
+    def infer(x: TensorType, *, axes: Axes) -> tuple[TensorType, ...]:
+        _check_axes(name, x, axes)
+        return (x.with_shape(reduced_shape(x.shape, axes)),)
+
+    return infer
 
 
 def _sum_evaluate(x: Any, axes: Axes) -> Any:
@@ -120,14 +129,65 @@ sum_ = _reduction(
     "sum",
     monoid="add",
     mirrors=(np.sum,),
-    accept=_sum_accept,
-    infer=_sum_infer,
+    accept=_accept_wide("sum"),
+    infer=_reduced_type("sum"),
     evaluate=_sum_evaluate,
     vjp=_sum_vjp,
     exact=False,
     sparsity="linear",
     kinks="",
     doc="Sum over axes; bool and integers add up in 64 bits.",
+)
+
+# --- prod -----------------------------------------------------------------------------
+
+
+def _prod_evaluate(x: Any, axes: Axes) -> Any:
+    x = np.asarray(x)
+    return np.prod(x, axis=axes, dtype=x.dtype)
+
+
+def _others(b: Builder, x: Value, axis: int) -> Value:
+    """Return for each element the product of the others along an axis."""
+    return b.op(  # type: ignore[no-any-return]
+        "mul",
+        exclusive_product(b, x, axis, reverse=False),
+        exclusive_product(b, x, axis, reverse=True),
+    )
+
+
+def _prod_vjp(
+    b: Builder, ct: Value, out: Value, x: Value, *, axes: Axes
+) -> list[Value | None]:
+    if not axes:
+        return [ct]
+    wide = _restore(b, ct, x, axes)
+    if len(axes) == 1:
+        return [b.mul(wide, _others(b, x, axes[0]))]
+    shape = x.type.shape
+    kept = tuple(k for k in range(len(shape)) if k not in axes)
+    order = (*kept, *axes)
+    moved = b.transpose(x, axes=order)
+    flat = (*(shape[k] for k in kept), product([shape[k] for k in axes]))
+    others = _others(b, b.reshape(moved, shape=flat), len(kept))
+    back = b.reshape(others, shape=moved.type.shape)
+    inverse = tuple(order.index(k) for k in range(len(order)))
+    return [b.mul(wide, b.transpose(back, axes=inverse))]
+
+
+prod = _reduction(
+    "prod",
+    monoid="mul",
+    mirrors=(np.prod,),
+    accept=_accept_wide("prod"),
+    infer=_reduced_type("prod"),
+    evaluate=_prod_evaluate,
+    vjp=_prod_vjp,
+    exact=False,
+    sparsity="dense",
+    kinks="",
+    doc="Product over axes; bool and integers in 64 bits; exact derivatives at zeros.",
+    domain=Domain(0.8, 1.2),
 )
 
 # --- max and min ----------------------------------------------------------------------

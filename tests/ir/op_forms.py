@@ -74,10 +74,12 @@ class NumpyScalars:
     gt = staticmethod(np.greater)
     ge = staticmethod(np.greater_equal)
     isnan = staticmethod(np.isnan)
-    and_ = staticmethod(np.logical_and)
-    or_ = staticmethod(np.logical_or)
-    xor = staticmethod(np.logical_xor)
-    not_ = staticmethod(np.logical_not)
+    and_ = staticmethod(np.bitwise_and)
+    or_ = staticmethod(np.bitwise_or)
+    xor = staticmethod(np.bitwise_xor)
+    not_ = staticmethod(np.invert)
+    shl = staticmethod(np.left_shift)
+    shr = staticmethod(np.right_shift)
     exp = staticmethod(np.exp)
     expm1 = staticmethod(np.expm1)
     log = staticmethod(np.log)
@@ -143,8 +145,11 @@ def run_form(primitive: Primitive, arrays: Sequence[Array], **params: Any) -> Ar
                 region.start, region.step, np.indices(array.shape), strict=True
             )
         )
-        assert all(np.all(i >= 0) for i in at)
-        laid[at] = array
-        hits[at] += 1
+        inside = np.ones(array.shape, bool)
+        for i, extent in zip(at, shape, strict=True):
+            inside &= (i >= 0) & (i < extent)
+        kept = tuple(i[inside] for i in at)
+        laid[kept] = array[inside].reshape(laid[kept].shape)
+        hits[kept] += 1
     assert np.all(hits <= 1), "regions overlap"
     return laid
