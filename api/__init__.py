@@ -22,6 +22,7 @@ from .ir.errors import (
     UnknownFunction,
 )
 from .ir.loc import register_room
+from .reading import adjoint_text, graph_text
 from .tracer.array import TracedArray
 from .tracer.function import Function, function
 from .tracer.gradient import grad, value_and_grad
@@ -54,9 +55,11 @@ __all__ = [
     "UnconnectedGradients",
     "UnknownFunction",
     "Variable",
+    "adjoint_text",
     "constant",
     "function",
     "grad",
+    "graph_text",
     "value_and_grad",
 ]
 

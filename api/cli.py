@@ -223,6 +223,8 @@ def _floats(graph: Graph, options: argparse.Namespace) -> list[int]:
 
 def _read_program(name: str) -> Graph:
     path = Path(name)
+    if path.suffix == ".py":
+        raise CommandError(f"{name}: a function is needed: write {name}:FUNCTION")
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
