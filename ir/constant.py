@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from .digest import sha256_hex
+
 
 class ArrayConstant:
     """A read-only array that is a param of a node; equal arrays are equal constants."""
@@ -15,7 +17,7 @@ class ArrayConstant:
         held.setflags(write=False)
         self.array = held
         text = f"{held.dtype.str}{held.shape}".encode()
-        self.key = _digest(text + held.tobytes())
+        self.key = sha256_hex([text, held.tobytes()])[:16]
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -25,9 +27,3 @@ class ArrayConstant:
 
     def __repr__(self) -> str:
         return f"@{self.key}"
-
-
-def _digest(content: bytes) -> str:
-    import hashlib  # lazy: its start costs more than all records
-
-    return hashlib.sha256(content).hexdigest()[:16]

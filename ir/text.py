@@ -15,7 +15,6 @@ is exact: `parse` reads back what was written, and equal graphs have equal text.
 array of more than `INLINE` elements is written by its hash; the reader is given it.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .constant import ArrayConstant
+from .digest import sha256_hex
 from .errors import GraphError
 from .graph import Graph, Node, Value
 from .sizes import SizeExpr
@@ -203,13 +203,13 @@ def graph_key(graph: Graph) -> str:
     Array constants count by content. Captured arrays count by type alone: they are
     inputs of the code.
     """
-    digest = hashlib.sha256("\n".join(_lines(graph, False, captures=False)).encode())
+    parts = ["\n".join(_lines(graph, False, captures=False)).encode()]
     for node in graph.nodes:
         for name in sorted(node.params):
             held = node.params[name]
             if isinstance(held, ArrayConstant) and held.array.size > INLINE:
-                digest.update(held.array.tobytes())
-    return digest.hexdigest()
+                parts.append(held.array.tobytes())
+    return sha256_hex(parts)
 
 
 # -- for people ------------------------------------------------------------------------

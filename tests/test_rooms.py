@@ -17,7 +17,7 @@ LLVMLITE = ("codegen/target.py", "runtime/loading.py")
 # File -> why it may import inside functions.
 LAZY = {
     "tracer/engine.py": "the compiler, and with it LLVM: the first program loads it",
-    "ir/constant.py": "hashlib: the first array constant loads it",
+    "ir/digest.py": "hashlib: the first array constant or program loads it",
     "ir/passes/mincut.py": "networkx is loaded by the first cut",
 }
 # Files whose length is data.
