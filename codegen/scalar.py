@@ -5,12 +5,12 @@ between floats, integers and bools; a bool is an i1 lane. Signedness, which LLVM
 do not carry, comes with the emitter (`Typed`).
 """
 
-from typing import NamedTuple
-
 from ..ir.errors import TargetError
 from ..ir.types import BOOL, DType
-from .llvm import F32, F64, I1, Function, Reg, const, elem_of, vec, width_of
-from .vecmath import EMITTERS
+from .elementary import Elementary, Typed
+from .llvm import F32, F64, I1, Reg, const, elem_of, vec, width_of
+
+__all__ = ["LLVM_TYPE", "ScalarEmitter", "Typed", "is_float_type", "register_type"]
 
 LLVM_TYPE = {
     "f64": F64, "f32": F32, "bool": I1,
@@ -28,37 +28,13 @@ _FLOAT_PRED = {
 }
 
 
-class Typed(NamedTuple):
-    """A register with its element type."""
-
-    reg: Reg
-    dtype: DType
-
-
 def register_type(dtype: DType, width: int) -> str:
     """Return the LLVM type of `width` lanes of `dtype` in a register."""
     return vec(LLVM_TYPE[dtype.name], width)
 
 
-class ScalarEmitter:
+class ScalarEmitter(Elementary):
     """The scalar builder that bodies receive: every method appends to `fn`."""
-
-    def __init__(self, fn: Function) -> None:
-        self.fn = fn
-        self._pairs: dict[str, tuple[Reg, Reg]] = {}
-
-    # -- helpers -----------------------------------------------------------------------
-
-    def _float(self, name: str, x: Typed) -> Reg:
-        if not x.dtype.is_float:
-            raise TargetError(f"{name} of {x.dtype} is not an instruction: cast first")
-        return x.reg
-
-    def _math(self, name: str, *xs: Typed) -> Typed:
-        regs = [self._float(name, x) for x in xs]
-        out = EMITTERS[name](self.fn, *regs)
-        assert isinstance(out, Reg)
-        return Typed(out, xs[0].dtype)
 
     def lit(self, value: float, like: Typed) -> Typed:
         """Return a constant of the type of `like`."""
@@ -267,6 +243,26 @@ class ScalarEmitter:
         """Return the complement."""
         return Typed(self.fn.not_(x.reg), x.dtype)
 
+    def _shift(self, x: Typed, y: Typed) -> tuple[Reg, Reg]:
+        """Return whether y is below the number of bits, and y or the most there is."""
+        bits = x.dtype.bits
+        fits = self.fn.icmp("ult", y.reg, const(y.reg.ty, bits))
+        return fits, self.fn.select(fits, y.reg, const(y.reg.ty, bits - 1))
+
+    def shl(self, x: Typed, y: Typed) -> Typed:
+        """Return x * 2**y, wrapping."""
+        fits, by = self._shift(x, y)
+        moved = self.fn.shl(x.reg, by)
+        return Typed(self.fn.select(fits, moved, const(x.reg.ty, 0)), x.dtype)
+
+    def shr(self, x: Typed, y: Typed) -> Typed:
+        """Return floor(x / 2**y)."""
+        fits, by = self._shift(x, y)
+        if x.dtype.kind == "i":
+            return Typed(self.fn.ashr(x.reg, by), x.dtype)
+        moved = self.fn.lshr(x.reg, by)
+        return Typed(self.fn.select(fits, moved, const(x.reg.ty, 0)), x.dtype)
+
     # -- conversion --------------------------------------------------------------------
 
     def cast(self, x: Typed, dtype: DType) -> Typed:
@@ -294,54 +290,6 @@ class ScalarEmitter:
             return Typed(fn.convert("trunc", x.reg, ty), dtype)
         op = "sext" if source.kind == "i" else "zext"
         return Typed(fn.convert(op, x.reg, ty), dtype)
-
-    # -- elementary functions ----------------------------------------------------------
-
-    def exp(self, x: Typed) -> Typed:
-        """Return e to the x."""
-        return self._math("exp", x)
-
-    def expm1(self, x: Typed) -> Typed:
-        """Return exp(x) - 1."""
-        return self._math("expm1", x)
-
-    def log(self, x: Typed) -> Typed:
-        """Return the natural logarithm."""
-        return self._math("log", x)
-
-    def log1p(self, x: Typed) -> Typed:
-        """Return log(1 + x)."""
-        return self._math("log1p", x)
-
-    def log2(self, x: Typed) -> Typed:
-        """Return the logarithm to base 2."""
-        return self._math("log2", x)
-
-    def sincos(self, x: Typed) -> tuple[Typed, Typed]:
-        """Return sine and cosine; asked twice for one register, computed once."""
-        reg = self._float("sincos", x)
-        found = self._pairs.get(reg.ref)
-        if found is None:
-            pair = EMITTERS["sincos"](self.fn, reg)
-            assert not isinstance(pair, Reg)
-            found = self._pairs[reg.ref] = pair
-        return Typed(found[0], x.dtype), Typed(found[1], x.dtype)
-
-    def sin(self, x: Typed) -> Typed:
-        """Return the sine; LLVM drops the cosine where nobody asks for it."""
-        return self.sincos(x)[0]
-
-    def cos(self, x: Typed) -> Typed:
-        """Return the cosine."""
-        return self.sincos(x)[1]
-
-    def tanh(self, x: Typed) -> Typed:
-        """Return the hyperbolic tangent."""
-        return self._math("tanh", x)
-
-    def pow(self, x: Typed, y: Typed) -> Typed:
-        """Return x to the y."""
-        return self._math("pow", x, y)
 
 
 def is_float_type(ty: str) -> bool:

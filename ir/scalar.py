@@ -22,9 +22,13 @@ VOCABULARY: Mapping[str, int] = {
     "sqrt": 6, "floor": 1, "ceil": 1, "trunc": 1, "rint": 1,
     "eq": 1, "ne": 1, "lt": 1, "le": 1, "gt": 1, "ge": 1, "isnan": 1,
     "select": 1, "and_": 1, "or_": 1, "xor": 1, "not_": 1,
+    "shl": 3, "shr": 3,
     "cast": 1,
     "exp": 16, "expm1": 20, "log": 18, "log1p": 20, "log2": 20,
     "sin": 24, "cos": 24, "sincos": 28, "tanh": 24, "pow": 48,
+    "exp2": 16, "log10": 24, "tan": 40, "sinh": 28, "cosh": 28, "asin": 40, "acos": 40,
+    "atan": 36, "atan2": 48, "asinh": 60, "acosh": 60, "atanh": 48, "cbrt": 32,
+    "hypot": 16, "erf": 48, "erfc": 72, "lgamma": 96, "digamma": 96,
 }  # fmt: skip
 
 
@@ -78,6 +82,12 @@ class ScalarBuilder(Protocol):
     def or_(self, x: Any, y: Any) -> Any: ...  # noqa: D102
     def xor(self, x: Any, y: Any) -> Any: ...  # noqa: D102
     def not_(self, x: Any) -> Any: ...  # noqa: D102
+    def shl(self, x: Any, y: Any) -> Any:
+        """Return x * 2**y of integers, wrapping; 0 where y is not in [0, bits)."""
+
+    def shr(self, x: Any, y: Any) -> Any:
+        """Return floor(x / 2**y) of integers; the sign of x where y is not in range."""
+
     def cast(self, x: Any, dtype: DType) -> Any:
         """Convert as NumPy's astype does; float to integer truncates."""
 
@@ -91,3 +101,32 @@ class ScalarBuilder(Protocol):
     def sincos(self, x: Any) -> tuple[Any, Any]: ...  # noqa: D102
     def tanh(self, x: Any) -> Any: ...  # noqa: D102
     def pow(self, x: Any, y: Any) -> Any: ...  # noqa: D102
+    def exp2(self, x: Any) -> Any: ...  # noqa: D102
+    def log10(self, x: Any) -> Any: ...  # noqa: D102
+    def tan(self, x: Any) -> Any: ...  # noqa: D102
+    def sinh(self, x: Any) -> Any: ...  # noqa: D102
+    def cosh(self, x: Any) -> Any: ...  # noqa: D102
+    def asin(self, x: Any) -> Any: ...  # noqa: D102
+    def acos(self, x: Any) -> Any: ...  # noqa: D102
+    def atan(self, x: Any) -> Any: ...  # noqa: D102
+    def atan2(self, y: Any, x: Any) -> Any:
+        """Return the angle of the point (x, y)."""
+
+    def asinh(self, x: Any) -> Any: ...  # noqa: D102
+    def acosh(self, x: Any) -> Any: ...  # noqa: D102
+    def atanh(self, x: Any) -> Any: ...  # noqa: D102
+    def cbrt(self, x: Any) -> Any: ...  # noqa: D102
+    def hypot(self, x: Any, y: Any) -> Any:
+        """Return sqrt(x * x + y * y) without overflow on the way."""
+
+    def erf(self, x: Any) -> Any:
+        """Return the error function."""
+
+    def erfc(self, x: Any) -> Any:
+        """Return 1 - erf(x), in full where that is small."""
+
+    def lgamma(self, x: Any) -> Any:
+        """Return the logarithm of the absolute value of the gamma function."""
+
+    def digamma(self, x: Any) -> Any:
+        """Return the derivative of lgamma."""

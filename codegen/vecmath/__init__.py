@@ -9,14 +9,19 @@ here calls a library, and nothing here knows of graphs or of kernels.
 from collections.abc import Callable
 
 from ..llvm import Reg
-from .exponential import exp, expm1, tanh
-from .logarithm import log, log1p, log2
+from .error_function import erf, erfc
+from .exponential import exp, exp2, expm1, tanh
+from .gamma import digamma, lgamma
+from .hyperbolic import acosh, asinh, atanh, cosh, sinh
+from .inverse import acos, asin, atan, atan2
+from .logarithm import log, log1p, log2, log10
 from .power import pow
-from .trigonometric import cos, sin, sincos
+from .roots import cbrt, hypot
+from .trigonometric import cos, sin, sincos, tan
 
 Emitter = Callable[..., Reg | tuple[Reg, Reg]]
 
-#: By name. `sincos` returns (sine, cosine); `pow` takes two arguments.
+#: By name. `sincos` returns (sine, cosine); those of `TWO_ARGUMENTS` take two.
 EMITTERS: dict[str, Emitter] = {
     "exp": exp,
     "expm1": expm1,
@@ -28,6 +33,26 @@ EMITTERS: dict[str, Emitter] = {
     "sincos": sincos,
     "tanh": tanh,
     "pow": pow,
+    "exp2": exp2,
+    "log10": log10,
+    "tan": tan,
+    "sinh": sinh,
+    "cosh": cosh,
+    "asin": asin,
+    "acos": acos,
+    "atan": atan,
+    "atan2": atan2,
+    "asinh": asinh,
+    "acosh": acosh,
+    "atanh": atanh,
+    "cbrt": cbrt,
+    "hypot": hypot,
+    "erf": erf,
+    "erfc": erfc,
+    "lgamma": lgamma,
+    "digamma": digamma,
 }
 
-__all__ = ["EMITTERS", "Emitter"]
+TWO_ARGUMENTS = frozenset({"pow", "atan2", "hypot"})
+
+__all__ = ["EMITTERS", "TWO_ARGUMENTS", "Emitter"]

@@ -1,4 +1,4 @@
-"""exp, expm1 and tanh.
+"""exp, exp2, expm1 and tanh.
 
 With n = round(x / ln2) and r = x - n ln2, |r| <= ln2/2:
 
@@ -13,11 +13,12 @@ Tang (ACM TOMS 15, 1989) and Muller (Elementary Functions, chapter 11) with FMA.
 from typing import NamedTuple
 
 from ..llvm import Function, Reg
-from .coefficients import EXP_F32, EXP_F64, EXPM1_F32, EXPM1_F64
+from .coefficients import EXP_F32, EXP_F64, EXPM1_F32, EXPM1_F64, POW_EXP_F64
 from .lanes import Lanes
+from .special_coefficients import EXP2_F32
 
 
-class _Reduced(NamedTuple):
+class Reduced(NamedTuple):
     """x = n ln2 + r; `shifted` is n + magic, whose low bits are n as an integer."""
 
     shifted: Reg
@@ -27,38 +28,75 @@ class _Reduced(NamedTuple):
     r2: Reg
 
 
-def _reduce(k: Lanes, x: Reg) -> _Reduced:
+def reduce(k: Lanes, x: Reg) -> Reduced:
     """Split x; exact but for the rounding of r. |x| must stay below 2^fraction."""
     fmt, fn = k.fmt, k.fn
     shifted = k.fma(x, k.num(fmt.inv_ln2[0]), k.num(fmt.magic))
     n = fn.fsub(shifted, k.num(fmt.magic))
     r_high = k.fma(n, k.num(-fmt.ln2[0]), x)
     r = k.fma(n, k.num(-fmt.ln2[1]), r_high)
-    return _Reduced(k.bits(shifted), n, r_high, r, fn.fmul(r, r))
+    return Reduced(k.bits(shifted), n, r_high, r, fn.fmul(r, r))
 
 
 def exp(fn: Function, x: Reg) -> Reg:
     """Return e^x."""
     k = Lanes(fn, x.ty)
     fmt = k.fmt
-    red = _reduce(k, k.at_least(x, fmt.exp_low))
+    red = reduce(k, k.at_least(x, fmt.exp_low))
     q = k.poly(red.r, EXP_F64 if fmt.bits == 64 else EXP_F32, red.r2)
     # r_high is exact: its low part joins the small term, not r, which would be rounded.
     tail = k.fma(red.n, k.num(-fmt.ln2[1]), fn.fmul(red.r2, q))
     y = fn.fadd(k.num(1.0), fn.fadd(red.r_high, tail))
-    # 2^n goes to the exponent field. Where the result is subnormal the exponent is
-    # raised first and a multiplication lowers and rounds it, once.
-    scaled = fn.add(k.bits(y), k.exponent(red.shifted))
+    return _scale(k, y, red.shifted, x, (fmt.exp_normal, fmt.exp_high))
+
+
+def _scale(k: Lanes, y: Reg, shifted: Reg, x: Reg, limits: tuple[float, float]) -> Reg:
+    """Return 2^n y for an exponential of x; `limits` are where it leaves the normals.
+
+    2^n goes to the exponent field. Where the result is subnormal the exponent is raised
+    first and a multiplication lowers and rounds it, once.
+    """
+    fn, fmt = k.fn, k.fmt
+    scaled = fn.add(k.bits(y), k.exponent(shifted))
     raised = fn.add(scaled, k.word(64 << fmt.fraction))
     lowered = fn.fmul(k.from_bits(raised), k.num(2.0**-64))
-    small = fn.fcmp("olt", x, k.num(fmt.exp_normal))
+    small = fn.fcmp("olt", x, k.num(limits[0]))
     y = fn.select(small, lowered, k.from_bits(scaled))
     # Above the largest result, and for NaN: x + inf is inf or that NaN.
-    over = fn.fcmp("ugt", x, k.num(fmt.exp_high))
+    over = fn.fcmp("ugt", x, k.num(limits[1]))
     return fn.select(over, fn.fadd(x, k.num(float("inf"))), y)
 
 
-def _expm1_sum(k: Lanes, red: _Reduced, power: Reg) -> tuple[Reg, Reg, Reg]:
+def exp2(fn: Function, x: Reg) -> Reg:
+    """Return 2^x; exact for integers."""
+    k = Lanes(fn, x.ty)
+    fmt = k.fmt
+    wide = fmt.bits == 64
+    top, low = float(fmt.bias + 1), -float(fmt.bias + fmt.fraction + 1)
+    bounded = k.at_least(x, low)
+    shifted = fn.fadd(bounded, k.num(fmt.magic))
+    g = fn.fsub(bounded, fn.fsub(shifted, k.num(fmt.magic)))
+    g2 = fn.fmul(g, g)
+    q = k.poly(g, POW_EXP_F64 if wide else EXP2_F32, g2)
+    # The low part of ln2 costs an operation and saves a sixteenth of an ulp.
+    tail = k.fma(g, k.num(fmt.ln2[1]), fn.fmul(g2, q))
+    y = fn.fadd(k.num(1.0), k.fma(g, k.num(fmt.ln2[0]), tail))
+    # The largest float below `top` has a finite power.
+    largest = top * (1.0 - 2.0 ** -(fmt.fraction + 1))
+    return _scale(k, y, k.bits(shifted), x, (2.0 - fmt.bias, largest))
+
+
+def exp_moderate(k: Lanes, x: Reg) -> Reg:
+    """Return e^x where that is a normal number; anything for NaN."""
+    fn, fmt = k.fn, k.fmt
+    red = reduce(k, x)
+    q = k.poly(red.r, EXP_F64 if fmt.bits == 64 else EXP_F32, red.r2)
+    tail = k.fma(red.n, k.num(-fmt.ln2[1]), fn.fmul(red.r2, q))
+    y = fn.fadd(k.num(1.0), fn.fadd(red.r_high, tail))
+    return k.from_bits(fn.add(k.bits(y), k.exponent(red.shifted)))
+
+
+def _expm1_sum(k: Lanes, red: Reduced, power: Reg) -> tuple[Reg, Reg, Reg]:
     """Return expm1 as (high, low), unnormalised, and power - 1 rounded.
 
     `power` is 2^n. high = power r + (power - 1); low is what that leaves out but
@@ -84,7 +122,7 @@ def expm1(fn: Function, x: Reg) -> Reg:
     k = Lanes(fn, x.ty)
     fmt = k.fmt
     bounded = k.at_most(k.at_least(x, fmt.expm1_low), fmt.exp_high + 0.25)
-    red = _reduce(k, bounded)
+    red = reduce(k, bounded)
     # 2^(bias + 1) is not representable: near the top half the power is used, then
     # the result doubled.
     top = fn.fcmp("ogt", x, k.num(fmt.exp_high - 0.75))
@@ -102,7 +140,7 @@ def tanh(fn: Function, x: Reg) -> Reg:
     """Return the hyperbolic tangent of x."""
     k = Lanes(fn, x.ty)
     half = k.at_most(fn.fabs(x), k.fmt.tanh_high)
-    red = _reduce(k, fn.fadd(half, half))
+    red = reduce(k, fn.fadd(half, half))
     power = k.from_bits(fn.add(k.exponent(red.shifted), k.word(k.fmt.one)))
     high, low, _ = _expm1_sum(k, red, power)
     num, num_low = k.fast_two_sum(high, low)

@@ -5,7 +5,7 @@ type, scalar or vector, so that an elementary function reads like its formula. N
 here depends on the vector width: every lane goes through the same IEEE operations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..llvm import F32, F64, Function, Reg, const, elem_of, int_of, vec, width_of
@@ -132,6 +132,10 @@ class Lanes:
         """Return n moved to the exponent field; what is above it is lost."""
         return self.fn.shl(n, self.word(self.fmt.fraction))
 
+    def nan_like(self, y: Reg, x: Reg) -> Reg:
+        """Return y, and NaN where x is one."""
+        return self.fn.select(self.fn.fcmp("uno", x, x), self.fn.fadd(x, x), y)
+
     # -- arithmetic -----------------------------------------------------------
 
     def fma(self, x: Reg, y: Reg, z: Reg) -> Reg:
@@ -164,6 +168,16 @@ class Lanes:
         high = self.fn.fadd(x, y)
         return high, self.fn.fsub(y, self.fn.fsub(high, x))
 
+    def two_sum(self, x: Reg, y: Reg) -> tuple[Reg, Reg]:
+        """Return x + y rounded and its error, whichever is larger.
+
+        Source: Knuth, The Art of Computer Programming 2, section 4.2.2.
+        """
+        fn = self.fn
+        high = fn.fadd(x, y)
+        part = fn.fsub(high, x)
+        return high, fn.fadd(fn.fsub(x, fn.fsub(high, part)), fn.fsub(y, part))
+
     def two_prod(self, x: Reg, y: Reg) -> tuple[Reg, Reg]:
         """Return x * y rounded and its error."""
         high = self.fn.fmul(x, y)
@@ -181,3 +195,13 @@ class Lanes:
                 acc = self.fma(acc, z, self.num(c))
             return acc
         return self.fma(self.poly(z2, coefs[1::2]), z, self.poly(z2, coefs[0::2]))
+
+    # -- another precision -----------------------------------------------------
+
+    def through_f64(self, core: Callable[..., Reg], *xs: Reg) -> Reg:
+        """Return core(lanes, *xs) computed in f64 lanes, whatever the type."""
+        if self.fmt.bits == 64:
+            return core(self, *xs)
+        wide = self.like(F64)
+        y = core(wide, *(self.fn.convert("fpext", x, wide.ty) for x in xs))
+        return self.fn.convert("fptrunc", y, self.ty)

@@ -1,4 +1,4 @@
-"""log, log2 and log1p.
+"""log, log2, log10 and log1p, and logarithms of sums of two floats.
 
 x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and log(1 + f) = f + tail(f). In f64
 the tail is that of the series in s = f / (2 + f) (Tang, ACM TOMS 16, 1990; Ng's form,
@@ -8,6 +8,18 @@ f - (f^2/2 - s (f^2/2 + R))); in f32 a polynomial in f is shorter than the divis
 from ..llvm import Function, Reg
 from .coefficients import LOG_F32, LOG_F64
 from .lanes import Lanes
+
+# log10(2) with a short first part, and 1/log(10), by the bits of the format.
+_LOG10 = {
+    64: (
+        (0.30102999566395283, 2.8363394551044964e-14),
+        (0.4342944819032518, 1.098319650216765e-17),
+    ),
+    32: (
+        (0.301025390625, 4.605039066518657e-06),
+        (0.4342944920063019, -1.0103049952192578e-08),
+    ),
+}
 
 
 def split(k: Lanes, x: Reg, bias: Reg) -> tuple[Reg, Reg, Reg]:
@@ -73,7 +85,7 @@ def _cube(k: Lanes, f: Reg) -> Reg:
     return fn.fmul(s, bracket)
 
 
-def _special(k: Lanes, y: Reg, x: Reg) -> Reg:
+def special(k: Lanes, y: Reg, x: Reg) -> Reg:
     """Return the logarithm y of x made -inf at 0, inf at inf and NaN elsewhere."""
     fn, fmt = k.fn, k.fmt
     raw = k.bits(x)
@@ -93,7 +105,7 @@ def log(fn: Function, x: Reg) -> Reg:
     f = fn.fsub(mantissa, k.num(1.0))
     low = k.fma(power, k.num(ln2[1]), _tail(k, f))
     y = k.fma(power, k.num(ln2[0]), fn.fadd(f, low))
-    return _special(k, y, x)
+    return special(k, y, x)
 
 
 def log2(fn: Function, x: Reg) -> Reg:
@@ -110,28 +122,79 @@ def log2(fn: Function, x: Reg) -> Reg:
     rest = fn.fadd(g_low, _cube(k, f))
     rest = k.fma(rest, k.num(high), k.fma(g, k.num(low), error))
     y = fn.fadd(power, fn.fadd(main, rest))
-    return _special(k, y, x)
+    return special(k, y, x)
+
+
+def log10(fn: Function, x: Reg) -> Reg:
+    """Return the logarithm of x to the base 10."""
+    k = Lanes(fn, x.ty)
+    (two, two_low), (high, low) = _LOG10[k.fmt.bits]
+    power, mantissa = split_any(k, x)
+    f = fn.fsub(mantissa, k.num(1.0))
+    half = fn.fmul(f, k.num(-0.5))
+    g = k.fma(half, f, f)
+    g_low = k.fma(half, f, fn.fsub(f, g))
+    main, error = k.two_prod(g, k.num(high))
+    rest = fn.fadd(g_low, _cube(k, f))
+    rest = k.fma(rest, k.num(high), k.fma(g, k.num(low), error))
+    # Exact: `two` has so few bits that its products with exponents are floats.
+    base = fn.fmul(power, k.num(two))
+    y, error = k.fast_two_sum(base, main)
+    rest = fn.fadd(error, k.fma(power, k.num(two_low), rest))
+    return special(k, fn.fadd(y, rest), x)
 
 
 def log1p(fn: Function, x: Reg) -> Reg:
     """Return the natural logarithm of 1 + x."""
     k = Lanes(fn, x.ty)
-    fmt = k.fmt
     one = k.num(1.0)
     # u + c = 1 + x exactly; the error of a sum needs the larger term first.
     u = fn.fadd(x, one)
     x_less = fn.fcmp("olt", x, one)
     larger, smaller = fn.select(x_less, one, x), fn.select(x_less, x, one)
     c = fn.fsub(smaller, fn.fsub(u, larger))
-    power, field, mantissa = split(k, u, k.num(fmt.magic))
+    return fn.copysign(special(k, log_of_sum(k, u, c), u), x)
+
+
+def _split_sum(k: Lanes, u: Reg, c: Reg, bias: Reg) -> tuple[Reg, Reg, Reg]:
+    """Return n, f and f_low with u + c = 2^n (1 + f + f_low), for normal u > 0.
+
+    c is below a few ulp of u, f_low below as much of f.
+    """
+    fn, fmt = k.fn, k.fmt
+    power, field, mantissa = split(k, u, bias)
     # 2^-k; for the largest k the subtraction wraps to -inf, and c no longer counts.
     scale = k.at_least(k.from_bits(fn.sub(k.word(fmt.one), field)), 0.0)
-    # f + f_low = 2^-k (u + c) - 1, exactly.
-    whole = fn.fsub(mantissa, one)
+    whole = fn.fsub(mantissa, k.num(1.0))
     f = k.fma(c, scale, whole)
-    f_low = k.fma(c, scale, fn.fsub(whole, f))
-    # log(1 + f + f_low) = log(1 + f) + f_low / (1 + f), and f_low is below an ulp of f.
+    return power, f, k.fma(c, scale, fn.fsub(whole, f))
+
+
+def log_of_sum(k: Lanes, u: Reg, c: Reg, twice: Reg | None = None) -> Reg:
+    """Return log(u + c), and log(2u + 2c) where the mask `twice` holds.
+
+    u is normal and positive; u + c - 1 may be much smaller than u.
+    """
+    fn, fmt = k.fn, k.fmt
+    bias = k.num(fmt.magic)
+    if twice is not None:
+        bias = fn.select(twice, k.num(fmt.magic - 1.0), bias)
+    power, f, f_low = _split_sum(k, u, c, bias)
+    # log(1 + f + f_low) = log(1 + f) + f_low / (1 + f)
     low = fn.fadd(_tail(k, f), k.fnma(f, f_low, f_low))
     low = k.fma(power, k.num(fmt.ln2[1]), low)
-    y = k.fma(power, k.num(fmt.ln2[0]), fn.fadd(f, low))
-    return fn.copysign(_special(k, y, u), x)
+    return k.fma(power, k.num(fmt.ln2[0]), fn.fadd(f, low))
+
+
+def log_pair(k: Lanes, u: Reg, c: Reg) -> tuple[Reg, Reg]:
+    """Return log(u + c) as the sum of two floats, for u > 0; c is 0 for subnormal u."""
+    fn, fmt = k.fn, k.fmt
+    small = fn.fcmp("olt", u, k.num(fmt.smallest_normal))
+    raised = fn.select(small, fn.fmul(u, k.num(2.0**fmt.fraction)), u)
+    bias = fn.select(small, k.num(fmt.magic + float(fmt.fraction)), k.num(fmt.magic))
+    power, f, f_low = _split_sum(k, raised, c, bias)
+    main, main_low = k.two_prod(power, k.num(fmt.ln2[0]))
+    main_low = k.fma(power, k.num(fmt.ln2[1]), main_low)
+    high, error = k.fast_two_sum(main, f)
+    low = fn.fadd(main_low, k.fnma(f, f_low, f_low))
+    return k.fast_two_sum(high, fn.fadd(error, fn.fadd(low, _tail(k, f))))

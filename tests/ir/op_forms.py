@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from pullback.ir.forms import Map, Place, View
+from pullback.ir.ops import special_reference
 from pullback.ir.primitive import Primitive
 from pullback.ir.types import DType, TensorType, dtype_of
 
@@ -20,7 +21,10 @@ def _fused(x: Any, y: Any, z: Any, dtype: Any) -> Any:
     if not (np.isfinite(x) and np.isfinite(y) and np.isfinite(z)):
         return dtype.type(x * y + z)
     exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
-    return dtype.type(exact.numerator / exact.denominator)
+    try:
+        return dtype.type(exact.numerator / exact.denominator)
+    except OverflowError:
+        return dtype.type(np.inf if exact > 0 else -np.inf)
 
 
 class NumpyScalars:
@@ -89,6 +93,24 @@ class NumpyScalars:
     cos = staticmethod(np.cos)
     tanh = staticmethod(np.tanh)
     pow = staticmethod(np.power)
+    exp2 = staticmethod(np.exp2)
+    log10 = staticmethod(np.log10)
+    tan = staticmethod(np.tan)
+    sinh = staticmethod(np.sinh)
+    cosh = staticmethod(np.cosh)
+    asin = staticmethod(np.arcsin)
+    acos = staticmethod(np.arccos)
+    atan = staticmethod(np.arctan)
+    atan2 = staticmethod(np.arctan2)
+    asinh = staticmethod(np.arcsinh)
+    acosh = staticmethod(np.arccosh)
+    atanh = staticmethod(np.arctanh)
+    cbrt = staticmethod(np.cbrt)
+    hypot = staticmethod(np.hypot)
+    erf = staticmethod(special_reference.erf)
+    erfc = staticmethod(special_reference.erfc)
+    lgamma = staticmethod(special_reference.lgamma)
+    digamma = staticmethod(special_reference.digamma)
 
 
 class NumpyIndex:

@@ -114,7 +114,8 @@ def test_promotion_is_that_of_numpy(op: Primitive, ufunc: np.ufunc) -> None:
         except OpTypeError:
             continue
         taken += 1
-        assert result.type == type_of(ufunc(*args)), args
+        with np.errstate(all="ignore"):
+            assert result.type == type_of(ufunc(*args)), args
     assert taken > 0
 
 

@@ -31,6 +31,7 @@ class Spec:
     terms: int
     elem: str = "f64"
     about: str = ""
+    at_once: bool = False  # round all coefficients together: 0 is inside the interval
 
 
 def remez(
@@ -111,6 +112,14 @@ def fit(spec: Spec) -> tuple[list[float], mp.mpf]:
     ]
     exact = [spec.target(x) for x in grid]
     weight = [spec.weight(x) for x in grid]
+    if spec.at_once:
+        coefs, _ = remez(exact, weight, grid, list(range(spec.terms)))
+        made = [rounded(c, spec.elem) for c in coefs]
+        errors = [
+            w * (t - mp.polyval([mp.mpf(c) for c in reversed(made)], x))
+            for w, t, x in zip(weight, exact, grid, strict=True)
+        ]
+        return made, max(abs(e) for e in errors)
     rest = list(exact)
     done: list[float] = []
     for power in range(spec.terms):
@@ -217,19 +226,23 @@ SPECS = (
 )  # fmt: skip
 
 
+def show(spec: Spec) -> None:
+    """Print one polynomial as Python."""
+    coefs, peak = fit(spec)
+    print(f"# {spec.about}")
+    error = float(mp.log(peak, 2))
+    print(f"# on [{spec.low:.6g}, {spec.high:.6g}], error 2^{error:.1f}")
+    print(f"{spec.name} = (")
+    for c in coefs:
+        print(f"    {c!r},")
+    print(")\n", flush=True)
+
+
 def main(names: list[str]) -> None:
     """Print the polynomials asked for, or all of them."""
     for spec in SPECS:
-        if names and spec.name not in names:
-            continue
-        coefs, peak = fit(spec)
-        print(f"# {spec.about}")
-        error = float(mp.log(peak, 2))
-        print(f"# on [{spec.low:.6g}, {spec.high:.6g}], error 2^{error:.1f}")
-        print(f"{spec.name} = (")
-        for c in coefs:
-            print(f"    {c!r},")
-        print(")\n", flush=True)
+        if not names or spec.name in names:
+            show(spec)
 
 
 if __name__ == "__main__":

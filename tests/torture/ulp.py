@@ -17,9 +17,10 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
+from oracle import exact, reference, scale
 from pullback.codegen.llvm import I64, PTR, VOID, Function, Module, Reg, const, vec
 from pullback.codegen.target import host
-from pullback.codegen.vecmath import EMITTERS
+from pullback.codegen.vecmath import EMITTERS, TWO_ARGUMENTS
 from pullback.runtime.loading import Library, load
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +39,24 @@ BOUNDS = {
     "cos": (1.0, 1.0),
     "tanh": (1.5, 1.5),
     "pow": (1.5, 1.0),
+    "exp2": (1.0, 1.0),
+    "log10": (1.0, 1.0),
+    "tan": (1.5, 1.5),
+    "sinh": (1.5, 1.5),
+    "cosh": (1.5, 1.5),
+    "asin": (1.5, 1.0),
+    "acos": (1.5, 1.0),
+    "atan": (1.5, 1.0),
+    "atan2": (1.5, 1.0),
+    "asinh": (1.5, 1.0),
+    "acosh": (1.5, 1.0),
+    "atanh": (1.5, 1.0),
+    "cbrt": (1.5, 1.0),
+    "hypot": (1.5, 1.0),
+    "erf": (1.5, 1.0),
+    "erfc": (1.5, 1.0),
+    "lgamma": (4.0, 4.0),
+    "digamma": (4.0, 4.0),
 }
 
 #: Where the interesting values are: intervals sampled uniformly and in the logarithm.
@@ -51,6 +70,34 @@ RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "cos": ((-1, 1), (-10, 10), (-1e5, 1e5), (2.0**29, 2.0**31), (3e4, 4e4)),
     "tanh": ((-1, 1), (-3, 3), (-0.1, 0.1), (-21, 21)),
     "pow": ((0, 2), (0, 100), (0.99, 1.01)),
+    "exp2": ((-1, 1), (-1075, 1025), (-151, 129), (-1076, -1020), (-151, -124)),
+    "log10": ((0, 2), (0.5, 1.5), (0.99, 1.01), (0, 1e3)),
+    "tan": ((-1, 1), (-10, 10), (-1e5, 1e5), (2.0**29, 2.0**31), (3e4, 4e4)),
+    "sinh": ((-1, 1), (-40, 40), (-0.4, 0.4), (-711, 711), (17, 21), (-90, 90)),
+    "cosh": ((-1, 1), (-40, 40), (-0.4, 0.4), (-711, 711), (17, 21), (-90, 90)),
+    "asin": ((-1, 1), (0.49, 0.51), (0.99, 1.0), (-0.1, 0.1)),
+    "acos": ((-1, 1), (0.49, 0.51), (0.99, 1.0), (-0.1, 0.1), (-1.0, -0.99)),
+    "atan": ((-1, 1), (-5, 5), (-1e3, 1e3), (0.41, 0.42), (2.4, 2.43)),
+    "atan2": ((-1, 1), (-5, 5), (-1e3, 1e3)),
+    "asinh": ((-1, 1), (-5, 5), (-1e3, 1e3), (-1e-3, 1e-3), (-1e10, 1e10)),
+    "acosh": ((1, 2), (1, 1.01), (1, 1e3), (1, 1e10)),
+    "atanh": ((-1, 1), (-0.1, 0.1), (0.99, 1.0), (-1e-3, 1e-3)),
+    "cbrt": ((-1, 1), (0.3, 8.5), (-1e3, 1e3)),
+    "hypot": ((-1, 1), (-5, 5), (-1e3, 1e3)),
+    "erf": ((-1, 1), (-6, 6), (0.9, 1.1), (-3, 3), (-1e-3, 1e-3)),
+    "erfc": ((-1, 1), (-6, 6), (0, 27.5), (0.4, 0.6), (26, 27.5), (0, 10.5)),
+    "lgamma": (
+        (0, 3),
+        (0, 10),
+        (0.9, 1.1),
+        (1.9, 2.1),
+        (-10, 0),
+        (7, 8),
+        (-40, 0),
+        (0, 1e3),
+        (-3, -2),
+    ),
+    "digamma": ((0, 3), (0, 10), (1.4, 1.5), (-10, 0), (7, 8), (-40, 0), (0, 1e3)),
 }
 
 HARD_TRIG = (
@@ -86,7 +133,7 @@ class Kernel:
     def __init__(self, name: str, elem: str, width: int) -> None:
         self.width = width
         self.elem = elem
-        self.args = 2 if name == "pow" else 1
+        self.args = 2 if name in TWO_ARGUMENTS else 1
         self.results = 2 if name == "sincos" else 1
         self.text = build(name, elem, width).text()
         self.use(load(self.text))
@@ -118,7 +165,8 @@ class Kernel:
 def build(name: str, elem: str, width: int) -> Module:
     """Return a module with `pb_kernel(inputs..., outputs..., n)`; width divides n."""
     module = host().module()
-    args, results = 2 if name == "pow" else 1, 2 if name == "sincos" else 1
+    args = 2 if name in TWO_ARGUMENTS else 1
+    results = 2 if name == "sincos" else 1
     params = [(PTR, "noalias")] * (args + results) + [(I64, "")]
     fn = module.function("pb_kernel", VOID, params, linkage="")
     loop, done = fn.new_label("loop"), fn.new_label("done")
@@ -143,22 +191,6 @@ def _close(fn: Function, index: Reg, loop: str, done: str, width: int) -> None:
     fn.ret()
 
 
-def reference(name: str, xs: tuple[Array, ...]) -> Array:
-    """Return the function in a wider float type."""
-    wide = np.longdouble if xs[0].dtype == np.float64 or len(xs) > 1 else np.float64
-    ufunc = {"pow": np.power}.get(name) or getattr(np, name)
-    with np.errstate(all="ignore"):
-        return np.asarray(ufunc(*(x.astype(wide) for x in xs)))
-
-
-def exact(name: str, xs: tuple[float, ...]) -> mp.mpf:
-    """Return the function of finite arguments by mpmath."""
-    with mp.workdps(60):
-        args = [mp.mpf(x) for x in xs]
-        one = {"log2": lambda v: mp.log(v, 2), "pow": mp.power}
-        return (one.get(name) or getattr(mp, name))(*args)
-
-
 def _place(value: Array, elem: str) -> Array:
     """Return the unit in the last place of the narrow format at each wide value."""
     info = np.finfo(DTYPES[elem])
@@ -176,7 +208,8 @@ def errors(name: str, elem: str, xs: tuple[Array, ...], got: Array) -> Array:
     want = reference(name, xs)
     with np.errstate(all="ignore"):
         narrow = want.astype(DTYPES[elem])
-        err = np.abs(got.astype(want.dtype) - want) / _place(want, elem)
+        size = scale(name, xs, want)
+        err = np.abs(got.astype(want.dtype) - want) / _place(size, elem)
         special = ~np.isfinite(narrow) | ~np.isfinite(got) | (narrow == 0)
         agree = (np.isnan(narrow) & np.isnan(got)) | (
             (narrow == got) & (np.signbit(narrow) == np.signbit(got))
@@ -184,7 +217,8 @@ def errors(name: str, elem: str, xs: tuple[Array, ...], got: Array) -> Array:
     zero = (got == 0) & (np.signbit(narrow) == np.signbit(got))
     near = special & ((got == 0) | (narrow == 0)) & (zero | (narrow == 0))
     err = np.where(special & ~near, np.where(agree, 0.0, np.inf), err)
-    wrong_sign = np.signbit(got) != np.signbit(narrow)
+    # where errors are not relative to the result, its sign may not be known
+    wrong_sign = (np.signbit(got) != np.signbit(narrow)) & (size == want)
     return np.where(wrong_sign & ~np.isnan(narrow), np.inf, err).astype(np.float64)
 
 
@@ -204,7 +238,8 @@ def settle(name: str, elem: str, at: tuple[float, ...], got: float) -> float:
         value = exact(name, at)
         if value == 0:
             return 0.0 if got == 0 else float("inf")
-        _, exponent = mp.frexp(value)
+        size = scale(name, tuple(np.array(x) for x in at), np.array(float(value)))
+        _, exponent = mp.frexp(value if float(size) == float(value) else float(size))
         place = max(int(exponent) - 1, int(info.minexp)) - int(info.nmant)
         return float(abs(mp.mpf(got) - value) / mp.mpf(2) ** place)
 
@@ -214,8 +249,11 @@ def samples(
 ) -> tuple[Array, ...]:
     """Return about `count` points as arrays of the type, one an argument."""
     first = _spread(name, elem, count, rng)
-    if name != "pow":
+    if name not in TWO_ARGUMENTS:
         return (first,)
+    if name != "pow":
+        # One after the other, so that half of the pairs are of one size.
+        return first, np.concatenate([first[1:], first[:1]])
     # Results in range and out of it: y near the exponents that the base bears.
     second = np.resize(_spread("exp", elem, count, rng), first.size)
     with np.errstate(all="ignore"):
@@ -256,11 +294,11 @@ def every(elem: str) -> Iterator[Array]:
 
 def hard(name: str, elem: str) -> tuple[Array, ...]:
     """Return the special values and named hard cases, paired for two arguments."""
-    values = [*SPECIALS, *(HARD_TRIG if name in ("sin", "cos") else ())]
+    values = [*SPECIALS, *(HARD_TRIG if name in ("sin", "cos", "tan") else ())]
     with np.errstate(all="ignore"):
         one = np.array(values).astype(DTYPES[elem])
     one = np.concatenate([one, -one])
-    if name != "pow":
+    if name not in TWO_ARGUMENTS:
         return (one,)
     x, y = np.meshgrid(one, one)
     return x.ravel(), y.ravel()
