@@ -5,9 +5,22 @@ alike. Rows beyond the last are the last one again: the copies compute and store
 same bits, which costs less than a branch a row.
 """
 
-from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, vec, width_of
+from ..llvm import (
+    I64,
+    PTR,
+    VOID,
+    Function,
+    Module,
+    Reg,
+    bits_of,
+    const,
+    vec,
+    width_of,
+)
 from .blocking import Blocking
 from .flow import for_range, i64, lanes_below
+
+XMM = 128  # bits of the smallest vector register of x86-64
 
 
 def emit_tile(
@@ -84,9 +97,10 @@ def _low_lanes(fn: Function, value: Reg, count: int, x86: bool) -> Reg:
     """Return the first lanes of a splat."""
     if width_of(value.ty) == count:
         return value
-    if x86:
+    if x86 and width_of(value.ty) * bits_of(value.ty) >= XMM:
         # Else LLVM widens the narrow splat by a shuffle, which costs what a fma costs,
-        # instead of narrowing the wide one, which a load gives for nothing.
+        # instead of narrowing the wide one, which a load gives for nothing. A vector
+        # of less than a register is no operand of an assembler statement.
         value = fn.emit(
             value.ty, f'call {value.ty} asm "", "=v,0"({value.ty} {value.ref})'
         )

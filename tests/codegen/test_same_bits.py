@@ -1,4 +1,4 @@
-"""The bits of a result do not depend on how a program is compiled, nor where it runs."""
+"""Bits of results do not depend on how a program is compiled, nor where it lies."""
 
 import ctypes
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compare import PROGRAM, assert_close, largest
 from native import PLAIN, How, Native, assert_same_bits, guarded, native, natives
@@ -13,7 +14,9 @@ from programs import ALL, CANNOT_BE_EMPTY, F32, Array, Case, program
 from pullback.codegen.lower import lower
 from pullback.codegen.target import emit_object, host
 from pullback.ir.interpreter import interpret
+from pullback.ir.ops import new_builder
 from pullback.ir.passes import pipeline
+from pullback.ir.types import TensorType
 from pullback.runtime.compile import compile_graph
 from pullback.runtime.package.shared import write_shared
 
@@ -150,3 +153,15 @@ def test_ahead_of_time(name: str, tmp_path: Path) -> None:
         assert_same_bits(got, expected(name, 1, n), f"shared library at {n}")
         arrays = case.arrays(n)
         assert_same_bits(program_here.run(arrays), got, f"compile_graph at {n}")
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 5])
+def test_products_narrower_than_a_register(columns: int) -> None:
+    b = new_builder()
+    x, y = (b.input(TensorType(F32, s), "x") for s in ((3, 4), (4, columns)))
+    graph = b.finish("narrow", [b.contract(x, y, lhs="ik", rhs="kj", out="ij")])
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=v.type.shape).astype(np.float32) for v in (x, y)]
+    got = native(graph).guarded(arrays)
+    for what, how in WIDTHS.items():
+        assert_same_bits(native(graph, how).guarded(arrays), got, what)
