@@ -42,7 +42,7 @@ def assert_close(
     ulps: float = 0.0,
     scale: float = 0.0,
 ) -> None:
-    """Demand |got - wanted| <= ulps * eps * (|wanted| + scale), NaN and inf the same."""
+    """Demand |got - wanted| <= ulps * eps * (|wanted| + scale); NaN, inf the same."""
     for k, (x, y) in enumerate(zip(got, wanted, strict=True)):
         assert x.shape == y.shape, (what, k, x.shape, y.shape)
         assert x.dtype == y.dtype, (what, k, x.dtype, y.dtype)

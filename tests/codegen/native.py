@@ -1,8 +1,8 @@
 """Run graphs natively through the raw ABI, in memory that ends at a forbidden page.
 
-Every array, the size and pointer arrays and the workspace lie in mappings of their own,
-which end exactly at a page that may not be touched (or begin right behind one). The call
-happens in a forked child: a fault is a failed test, not a dead test run.
+Every array, the size and pointer arrays and the workspace lie in mappings of their
+own, which end exactly at a page that may not be touched (or begin right behind one).
+Calls happen in a forked child: a fault is a failed test, not a dead test run.
 """
 
 import ctypes
@@ -311,7 +311,7 @@ def assert_same_bits(
     for k, (x, y) in enumerate(zip(left, right, strict=True)):
         if same_bits(x, y):
             continue
-        assert x.shape == y.shape and x.dtype == y.dtype, (what, k, x.dtype, y.dtype)
+        assert (x.shape, x.dtype) == (y.shape, y.dtype), (what, k)
         differ = np.argwhere((x != y) & ~((x != x) & (y != y)))[:3]
         shown = [(tuple(i), x[tuple(i)], y[tuple(i)]) for i in differ]
         raise AssertionError(f"{what}: output {names.get(k, k)} differs at {shown}")

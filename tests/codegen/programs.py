@@ -1,7 +1,7 @@
 """Programs of the kind users write, for the tests of native code.
 
-Each is a function of a builder and an axis `n`, a number or a name; it returns the
-float inputs' types, other arrays, and the outputs. Loss first: gradients are taken of it.
+Each is a function of a builder and an axis `n`, a number or a name, and returns the
+outputs, a scalar loss first: gradients are taken of it.
 """
 
 from collections.abc import Callable

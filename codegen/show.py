@@ -1,0 +1,189 @@
+"""Print what a program was lowered to: its launches, its kernels, its memory.
+
+For reading and for tests; nothing is decided here. A loop kernel is shown as its space,
+one line a step and where results go; `a0`, `a1` are the loop variables, `s0` a slot.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..ir.text import params_text
+from ..ir.types import DType, Shape
+from .index import Index, Opaque, Size, Split
+from .lower import AnyPlan, Lowered
+from .memory import Buffer
+from .plan import (
+    Apply,
+    Choose,
+    Divides,
+    Inside,
+    KernelPlan,
+    Literally,
+    Load,
+    Output,
+    Position,
+    Step,
+)
+from .scan import ScanPlan
+from .scatter import ScatterPlan
+from .whole import CheckPlan, ContractPlan
+
+_FOLDS = {"add": "sum", "mul": "product"}
+
+
+def show_schedule(lowered: Lowered) -> str:
+    """Return the launches of a program in order, then each kernel once.
+
+    Kernels are numbered in the order of their first launch.
+    """
+    numbers: dict[int, int] = {}
+    for launch in lowered.launches:
+        numbers.setdefault(launch.kernel, len(numbers))
+    lines = [
+        f"{lowered.graph.name}: {len(lowered.launches)} launches of "
+        f"{len(numbers)} kernels, workspace {lowered.workspace} bytes"
+    ]
+    for launch in lowered.launches:
+        shown = [
+            _buffer(x) + ("!" if k in launch.writes else "")
+            for k, x in enumerate(launch.buffers)
+        ]
+        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)})")
+    lines += _workspace(lowered)
+    for kernel, number in numbers.items():
+        lines.append("")
+        lines += _kernel(number, lowered.plans[kernel])
+    return "\n".join(lines) + "\n"
+
+
+def _workspace(lowered: Lowered) -> Iterator[str]:
+    arena = lowered.arena
+    for k, (piece, count) in enumerate(zip(arena.piece, arena.count, strict=True)):
+        yield f"  bucket {k}: {count} of {piece} bytes"
+    if arena.scratch:
+        yield f"  scratch: {arena.scratch} bytes"
+
+
+def _buffer(buffer: Buffer) -> str:
+    if buffer.kind == "work":
+        return f"work{buffer.bucket}.{buffer.number}"
+    return buffer.kind if buffer.kind == "scratch" else f"{buffer.kind}{buffer.number}"
+
+
+# -- kernels ---------------------------------------------------------------------------
+
+
+def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
+    if isinstance(plan, KernelPlan):
+        yield from _loop(number, plan)
+    elif isinstance(plan, ContractPlan):
+        yield f"k{number}: contract {plan.dtype.name}, batch {len(plan.batch)}"
+        loops = zip((*"b" * len(plan.batch), *"mnk"), _loops(plan), strict=True)
+        for name, loop in loops:
+            yield (
+                f"  {name}: {loop.extent}, strides lhs {loop.lhs}, rhs {loop.rhs}, "
+                f"out {loop.out}"
+            )
+        if plan.lhs_offset != 0 or plan.rhs_offset != 0:
+            yield f"  offsets lhs {plan.lhs_offset}, rhs {plan.rhs_offset}"
+    elif isinstance(plan, ScatterPlan):
+        into = "array" if plan.given else "zeros"
+        yield (
+            f"k{number}: scatter {plan.monoid} {plan.dtype.name} into {into}"
+            f"[{plan.prefix}, {plan.extent}, {plan.suffix}], {plan.total} integers"
+        )
+    elif isinstance(plan, ScanPlan):
+        back = ", reverse" if plan.reverse else ""
+        yield (
+            f"k{number}: scan {plan.dtype.name} over "
+            f"[{plan.prefix}, {plan.extent}, {plan.suffix}]{back}"
+        )
+    else:
+        assert isinstance(plan, CheckPlan)
+        yield (
+            f"k{number}: check {plan.total} integers, axis {plan.axis} of {plan.extent}"
+        )
+
+
+def _loops(plan: ContractPlan) -> Sequence[Any]:  # Any: Loop, of whole
+    return (*plan.batch, plan.m, plan.n, plan.k)
+
+
+def _shape(shape: Shape) -> str:
+    return f"[{', '.join(str(d) for d in shape)}]"
+
+
+def _loop(number: int, plan: KernelPlan) -> Iterator[str]:
+    reduced = f", reduced {plan.reduced}" if plan.reduced else ""
+    yield f"k{number}: loop {_shape(plan.space)}{reduced}"
+    for k, step in enumerate(plan.steps):
+        yield f"  %{k}: {_dtype(step)} = {_step(step)}"
+    for out in plan.outputs:
+        yield f"  s{out.slot} {_result(out)}"
+
+
+def _result(out: Output) -> str:
+    if out.monoid is None:
+        return f"<- %{out.step}"
+    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}"
+
+
+def _dtype(step: Step) -> str:
+    held = getattr(step, "dtype", None)
+    if isinstance(held, DType):
+        return held.name
+    return "bool" if isinstance(step, Inside) else "i64"
+
+
+def _step(step: Step) -> str:
+    if isinstance(step, Load):
+        masked = "" if step.mask is None else f" where %{step.mask} else 0"
+        return f"load s{step.slot}[{_index(step.offset)}]{masked}"
+    if isinstance(step, Literally):
+        if step.dtype.is_float and step.size is None:
+            return repr(float.fromhex(step.text))
+        return step.text
+    if isinstance(step, Position):
+        return _index(step.at)
+    if isinstance(step, Apply):
+        operands = ", ".join(f"%{k}" for k in step.operands)
+        part = f".{step.result}" if step.result else ""
+        return f"{step.primitive.name}{part} {operands}{params_text(dict(step.params))}"
+    if isinstance(step, Inside):
+        parts = [f"0 <= {_index(i)} < {extent}" for i, extent in step.conditions]
+        if step.parent is not None:
+            parts.insert(0, f"%{step.parent}")
+        return " and ".join(parts)
+    if isinstance(step, Divides):
+        return f"{_index(step.at)} {'rem' if step.part else 'div'} {step.step}"
+    if isinstance(step, Choose):
+        other = "0" if step.other is None else f"%{step.other}"
+        return f"%{step.value} where %{step.mask} else {other}"
+    return f"%{step.operand} from the end of {step.extent} if negative"
+
+
+# -- indices ---------------------------------------------------------------------------
+
+
+def _term(name: str, factor: Size) -> str:
+    if factor == 1:
+        return name
+    if factor == -1:
+        return f"-{name}"
+    text = str(factor)
+    plain = text.lstrip("-").replace("*", "").isalnum()
+    return f"{text}*{name}" if plain else f"({text})*{name}"
+
+
+def _atom(atom: Opaque | Split) -> str:
+    if isinstance(atom, Opaque):
+        return f"%{atom.key}"
+    return f"split({_index(atom.linear)}, {_shape(atom.shape)})[{atom.k}]"
+
+
+def _index(index: Index) -> str:
+    parts = [_term(f"a{axis}", factor) for axis, factor in index.terms]
+    parts += [_term(_atom(atom), factor) for atom, factor in index.atoms]
+    if index.constant != 0 or not parts:
+        parts.append(str(index.constant))
+    return " + ".join(parts).replace("+ -", "- ")
