@@ -135,4 +135,4 @@ def _atan2(k: Lanes, y: Reg, x: Reg) -> Reg:
     width = fn.select(nothing, one, width)
     left = fn.icmp("slt", k.bits(x), k.word(0))
     angle = fn.copysign(_angle(k, height, width, left), y)
-    return fn.select(fn.fcmp("uno", x, y), fn.fadd(x, y), angle)
+    return k.nan_like(k.nan_like(angle, x), y)

@@ -56,7 +56,6 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.reciprocal: elementwise.reciprocal,
     np.power: elementwise.power,
     np.clip: elementwise.clip,
-    np.logaddexp: elementwise.logaddexp,
     np.where: elementwise.where,
     np.isinf: elementwise.isinf,
     np.sum: reductions.sum,
@@ -189,6 +188,10 @@ NAMED: Mapping[str, Impl] = {
     "sigmoid": of_record(OPS["sigmoid"]),
     "softplus": of_record(OPS["softplus"]),
     "relu": elementwise.relu,
+    **{
+        name: of_record(OPS[name])
+        for name in ("erf", "erfc", "gammaln", "digamma", "polygamma", "xlogy", "rsqrt")
+    },
     "logsumexp": reductions.logsumexp,
     "norm": norms.norm,
     "recurrence": running.recurrence,
@@ -215,6 +218,10 @@ NAMED: Mapping[str, Impl] = {
     "concat": shaping.concatenate,
     "permute_dims": shaping.transpose,
     "pow": elementwise.power,
+    **{
+        name: of_record(OPS[name])
+        for name in ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh")
+    },
     "bitwise_not": of_record(OPS["invert"]),
     "bitwise_invert": of_record(OPS["invert"]),
     "bitwise_left_shift": of_record(OPS["left_shift"]),
