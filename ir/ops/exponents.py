@@ -84,8 +84,9 @@ hypot = elementwise(
 
 
 def _gap(b: Builder, x: Value, y: Value) -> Value:
-    # equal infinities are at no distance
-    return b.select(b.eq(x, y), 0.0, b.sub(x, y))  # type: ignore[no-any-return]
+    # equal infinities are at no distance; elsewhere the gap has its own derivative
+    same = b.logical_and(b.eq(x, y), b.logical_not(b.isfinite(x)))
+    return b.select(same, 0.0, b.sub(x, y))  # type: ignore[no-any-return]
 
 
 def _logaddexp_partials(b: Builder, out: Value, x: Value, y: Value) -> Sequence[Value]:
