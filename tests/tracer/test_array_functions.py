@@ -70,7 +70,7 @@ def test_value_and_gradient(name: str) -> None:
 
 
 @natively
-@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:Degrees of freedom")
 @pytest.mark.parametrize("name", EXACT)
 def test_value(name: str) -> None:
     call, args = EXACT[name]

@@ -15,8 +15,8 @@ def polyval(b: ArrayBuilder, p: Any, x: Any) -> Value:
     """Return a polynomial at x by Horner's rule; the highest power comes first."""
     held = atleast_1d(b, value(b, p, "polyval"))
     count = held.type.shape[0]
-    if held.type.rank != 1 or not isinstance(count, int):
-        raise OpTypeError(f"polyval: coefficients are a vector, not {held.type}")
+    if not isinstance(count, int):
+        raise OpTypeError(f"polyval: the number of coefficients is only named: {count}")
     at = operand(b, x, "polyval")
     made: Any = emit(b, "mul", at, 0)
     for k in range(count):
