@@ -193,6 +193,8 @@ SMOOTH: dict[str, Call] = {
     "convolve same": (lambda x, y: np.convolve(x, y, "same"), (C, W)),
     "convolve valid": (lambda x, y: np.convolve(x, y, mode="valid"), (W, V)),
     "correlate": (lambda x, y: np.correlate(x, y), (W, C)),
+    "correlate same": (lambda x, y: np.correlate(x, y, "same"), (W, C)),
+    "correlate same turned": (lambda x, y: np.correlate(x, y, "same"), (C, W)),
     "correlate full": (lambda x, y: np.correlate(x, y, "full"), (C, W)),
     # elementwise
     "round": (lambda x: x + np.round(x, 1), (A * 1.003,)),

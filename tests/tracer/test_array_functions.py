@@ -125,6 +125,22 @@ def _listed(made: Any) -> Any:
     return made if isinstance(made, (list, tuple)) else [made]
 
 
+@interpreted
+@pytest.mark.parametrize("seed", range(40))
+def test_random_sums_of_products(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = {c: int(rng.integers(1, 4)) for c in "abcd"}
+    parts = ["".join(rng.choice(list("abcd"), rng.integers(0, 4))) for _ in range(4)]
+    parts = parts[: rng.integers(1, 5)]
+    used = sorted(set("".join(parts)))
+    out = "".join(rng.permutation(used)[: rng.integers(0, len(used) + 1)])
+    text = ",".join(parts) + ("->" + out if seed % 4 else "")
+    arrays = [rng.standard_normal([sizes[c] for c in part]) for part in parts]
+    same(
+        pb.function(lambda *xs: np.einsum(text, *xs))(*arrays), np.einsum(text, *arrays)
+    )
+
+
 @natively
 def test_products_with_zeros_have_exact_gradients() -> None:
     f = pb.grad(lambda x: np.prod(x))
