@@ -32,8 +32,8 @@ class Model:
     """Bones and vertices.
 
     `parents` has -1 for the root; `base` and `inverse` are (bones, 4, 4), each bone's
-    relative transform and the inverse of its absolute one at rest; `vertices` is (v, 4),
-    homogeneous; `weights` (v, bones); `triangles` (t, 3).
+    relative transform and the inverse of its absolute one at rest; `vertices` is
+    (v, 4), homogeneous; `weights` (v, bones); `triangles` (t, 3).
     """
 
     parents: tuple[int, ...]
@@ -59,7 +59,7 @@ def angle_index(bones: int) -> Index:
 
 
 def rotations(angles: Any, xp: Any = np) -> Any:
-    """Return the products of rotations about z, y and x, (n, 3, 3), by x, z, y angles."""
+    """Return the products of rotations about z, y and x by x, z, y angles."""
     cos, sin = xp.cos(angles), xp.sin(angles)
     cx, cz, cy = cos[:, 0], cos[:, 1], cos[:, 2]
     sx, sz, sy = sin[:, 0], sin[:, 1], sin[:, 2]
@@ -102,10 +102,10 @@ def transforms(theta: Any, model: Model, xp: Any = np) -> Any:
 
 def skinned(theta: Any, which: Index, model: Model, xp: Any = np) -> Any:
     """Return the positions of some vertices, (n, 3), under a pose."""
-    moves = transforms(theta, model, xp)[:, :3].reshape(len(model.parents), 12)
-    blended = (model.weights[which] @ moves).reshape(len(which), 3, 4)
+    moves = xp.reshape(transforms(theta, model, xp)[:, :3], (len(model.parents), 12))
+    blended = xp.reshape(model.weights[which] @ moves, (len(which), 3, 4))
     placed = blended @ model.vertices[which][:, :, None]
-    return placed[:, :, 0] @ turn(theta[:3], xp).T + theta[3:6]
+    return placed[:, :, 0] @ xp.transpose(turn(theta[:3], xp)) + theta[3:6]
 
 
 def simple(theta: Any, points: Any, which: Index, model: Model, xp: Any = np) -> Any:
@@ -194,11 +194,10 @@ def simple_jacobian(
     theta: Array, points: Array, which: Index, model: Model
 ) -> tuple[Array, Array]:
     """Return the errors and their Jacobian, (3 n, 26)."""
-    columns = jacobian(
-        lambda t: simple(t, points, which, model), [theta], [[e] for e in np.eye(26)]
-    )
+    errors = pb.function(lambda t: simple(t, points, which, model))
+    columns = jacobian(errors, [theta], [[e] for e in np.eye(26)])
     matrix = np.stack([c.ravel() for c in columns], axis=1)
-    return simple(theta, points, which, model), matrix
+    return errors(theta), matrix
 
 
 def complicated_jacobian(
@@ -211,11 +210,10 @@ def complicated_jacobian(
     still, held = np.zeros(26), np.zeros_like(u)
     tangents = [[held + e, still] for e in np.eye(2)]
     tangents += [[held, e] for e in np.eye(26)]
-    columns = jacobian(
-        lambda u, t: complicated(u, t, points, which, model), [u, theta], tangents
-    )
+    errors = pb.function(lambda u, t: complicated(u, t, points, which, model))
+    columns = jacobian(errors, [u, theta], tangents)
     matrix = np.stack([c.ravel() for c in columns], axis=1)
-    return complicated(u, theta, points, which, model), matrix
+    return errors(u, theta), matrix
 
 
 def main(folder: str, path: str, kind: str = "simple") -> None:

@@ -98,7 +98,9 @@ def windowed(
 
 def read(path: str | Path) -> tuple[Array, Array, Array, Array]:
     """Return the arguments of `loss` from a file of the suite."""
-    lines = [line for line in Path(path).read_text("ascii").splitlines() if line.strip()]
+    lines = [
+        line for line in Path(path).read_text("ascii").splitlines() if line.strip()
+    ]
     layers, chars, _ = map(int, lines[0].split())
     rows = [np.array(line.split(), np.float64) for line in lines[1:]]
     two = 2 * layers
