@@ -6,6 +6,7 @@ code. Functions have NumPy's names and NumPy's meaning: `pullback.sin`, `pullbac
 
 from typing import Any
 
+from . import linalg, nn
 from .ir.errors import (
     ArgumentError,
     EscapedValue,
@@ -60,6 +61,8 @@ __all__ = [
     "function",
     "grad",
     "graph_text",
+    "linalg",
+    "nn",
     "value_and_grad",
 ]
 

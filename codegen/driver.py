@@ -15,10 +15,11 @@ from ..ir.graph import Graph
 from ..ir.types import BOOL
 from . import llvm
 from .body import storage_type
+from .frame import OK
 from .llvm import I32, I64, PTR, Function, Module, Reg, const
 from .memory import Arena, Buffer
 from .sizes import emit_size
-from .whole import OK, fail_function
+from .whole import fail_function
 
 STRAIGHT = 256  # launches written as calls
 SIZE_MISMATCH = 4

@@ -12,7 +12,18 @@ from ..ir.errors import TracedValueError
 from ..ir.graph import Value
 from ..ir.loc import traced_at, user_loc
 from . import numpy_dispatch
-from .functions import elementwise, linalg, reductions, shaping
+from .functions import (
+    counting,
+    elementwise,
+    indexing,
+    linalg,
+    matrices,
+    rearranging,
+    reductions,
+    rounding,
+    running,
+    shaping,
+)
 from .functions.table import Impl
 from .operators import Operators
 
@@ -85,6 +96,54 @@ class TracedArray(Operators):
     def std(self, *args: Any, **options: Any) -> Any:
         """Return the standard deviation over axes."""
         return self._method(reductions.std, args, options)
+
+    def prod(self, *args: Any, **options: Any) -> Any:
+        """Return the product over axes."""
+        return self._method(reductions.prod, args, options)
+
+    def any(self, *args: Any, **options: Any) -> Any:
+        """Return whether some element over axes is not 0."""
+        return self._method(counting.any, args, options)
+
+    def all(self, *args: Any, **options: Any) -> Any:
+        """Return whether no element over axes is 0."""
+        return self._method(counting.all, args, options)
+
+    def argmax(self, *args: Any, **options: Any) -> Any:
+        """Return the place of the first largest element."""
+        return self._method(counting.argmax, args, options)
+
+    def argmin(self, *args: Any, **options: Any) -> Any:
+        """Return the place of the first smallest element."""
+        return self._method(counting.argmin, args, options)
+
+    def cumsum(self, *args: Any, **options: Any) -> Any:
+        """Return the sums of the elements up to each one."""
+        return self._method(running.cumsum, args, options)
+
+    def cumprod(self, *args: Any, **options: Any) -> Any:
+        """Return the products of the elements up to each one."""
+        return self._method(running.cumprod, args, options)
+
+    def round(self, *args: Any, **options: Any) -> Any:
+        """Return elements rounded to a number of decimals."""
+        return self._method(rounding.round, args, options)
+
+    def trace(self, *args: Any, **options: Any) -> Any:
+        """Return the sum along a diagonal."""
+        return self._method(matrices.trace, args, options)
+
+    def diagonal(self, *args: Any, **options: Any) -> Any:
+        """Return a diagonal of two axes, as a last axis."""
+        return self._method(matrices.diagonal, args, options)
+
+    def repeat(self, *args: Any, **options: Any) -> Any:
+        """Return each element several times in a row."""
+        return self._method(rearranging.repeat, args, options)
+
+    def take(self, *args: Any, **options: Any) -> Any:
+        """Return the elements at integers along an axis."""
+        return self._method(indexing.take, args, options)
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """Return the elements in C order under another shape."""

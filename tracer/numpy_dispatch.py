@@ -8,14 +8,25 @@ import numpy as np
 
 from ..ir.errors import UnknownFunction
 from ..ir.loc import traced_at, user_loc
-from .functions import reductions
+from .functions import counting, reductions, running
 from .functions.table import BY_NUMPY, Impl, public_name
+from .operands import value
+from .refused import REFUSED
 
 # ufunc.reduce that is a reduction here
 _REDUCE: dict[np.ufunc, Impl] = {
     np.add: reductions.sum,
+    np.multiply: reductions.prod,
+    np.logical_and: counting.all,
+    np.logical_or: counting.any,
     np.maximum: reductions.max,
     np.minimum: reductions.min,
+}
+
+# ufunc.accumulate that is a running value here
+_ACCUMULATE: dict[np.ufunc, Impl] = {
+    np.add: running.cumsum,
+    np.multiply: running.cumprod,
 }
 
 
@@ -40,7 +51,23 @@ def of_ufunc(ufunc: np.ufunc, method: str) -> Impl:
         made = _REDUCE.get(ufunc)
         if made is not None:
             return _first_axis(made)
+    if method == "accumulate" and ufunc in _ACCUMULATE:
+        return _first_axis(_ACCUMULATE[ufunc])
+    if method == "outer" and ufunc in BY_NUMPY and ufunc.nin == 2:
+        return _outer(BY_NUMPY[ufunc])
     raise unknown(ufunc, f".{method}")
+
+
+def _outer(impl: Impl) -> Impl:
+    """Return ufunc.outer: all pairs of elements."""
+
+    def outer(b: Any, x: Any, y: Any, **options: Any) -> Any:
+        one, two = value(b, x, "outer"), value(b, y, "outer")
+        new = tuple(range(one.type.rank, one.type.rank + two.type.rank))
+        wide = b.op("expand_dims", one, axes=new) if new else one
+        return impl(b, wide, two, **options)
+
+    return outer
 
 
 def _first_axis(impl: Impl) -> Impl:
@@ -69,6 +96,10 @@ def of_function(function: Callable[..., Any]) -> Impl:
 def unknown(function: Callable[..., Any], method: str = "") -> UnknownFunction:
     """Return the error of a NumPy callable without a traced form."""
     name = public_name(function) + method
+    if name in REFUSED:
+        return UnknownFunction(
+            f"np.{name} has no traced form{traced_at(user_loc(2))}\n  {REFUSED[name]}"
+        )
     known = sorted({public_name(f) for f in BY_NUMPY})
     near = difflib.get_close_matches(name, known, 3, 0.5)
     advice = (

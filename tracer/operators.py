@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import OpTypeError
 from ..ir.graph import Value
-from .builders import ArrayBuilder
 from .dim import Dim, as_dim
-from .functions import elementwise, indexing, linalg, shaping
+from .functions import elementwise, indexing, linalg, rounding, shaping, updates
 from .functions.table import BY_NUMPY, Impl
 
 _ADD, _SUB, _MUL = BY_NUMPY[np.add], BY_NUMPY[np.subtract], BY_NUMPY[np.multiply]
@@ -20,28 +18,9 @@ _MOD, _NEG, _ABS = BY_NUMPY[np.remainder], BY_NUMPY[np.negative], BY_NUMPY[np.ab
 _EQ, _NE = BY_NUMPY[np.equal], BY_NUMPY[np.not_equal]
 _LT, _LE = BY_NUMPY[np.less], BY_NUMPY[np.less_equal]
 _GT, _GE = BY_NUMPY[np.greater], BY_NUMPY[np.greater_equal]
-_AND, _OR = BY_NUMPY[np.logical_and], BY_NUMPY[np.logical_or]
-_XOR, _NOT = BY_NUMPY[np.logical_xor], BY_NUMPY[np.logical_not]
-
-
-def _logical(impl: Impl, sign: str) -> Impl:
-    """Return the op of `&`, `|`, `^` or `~`, which here are for bool alone."""
-
-    def checked(b: ArrayBuilder, *args: Any) -> Any:
-        for x in args:
-            kind = x.type.dtype.kind if isinstance(x, Value) else "b"
-            if kind != "b" or type(x) in (int, float):
-                raise OpTypeError(
-                    f"{sign} is for bool arrays; integers have no bitwise ops here: "
-                    f"{x.type if isinstance(x, Value) else x!r}"
-                )
-        return impl(b, *args)
-
-    return checked
-
-
-_BIT_AND, _BIT_OR = _logical(_AND, "&"), _logical(_OR, "|")
-_BIT_XOR, _BIT_NOT = _logical(_XOR, "^"), _logical(_NOT, "~")
+_BIT_AND, _BIT_OR = BY_NUMPY[np.bitwise_and], BY_NUMPY[np.bitwise_or]
+_BIT_XOR, _BIT_NOT = BY_NUMPY[np.bitwise_xor], BY_NUMPY[np.invert]
+_SHL, _SHR = BY_NUMPY[np.left_shift], BY_NUMPY[np.right_shift]
 
 _KNOWN = (int, float, np.ndarray, np.generic, list, tuple, Dim)
 
@@ -177,6 +156,24 @@ class Operators:
     def __rxor__(self, other: Any) -> Any:
         return self._binary(_BIT_XOR, other, self, other)
 
+    def __lshift__(self, other: Any) -> Any:
+        return self._binary(_SHL, self, other, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return self._binary(_SHL, other, self, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return self._binary(_SHR, self, other, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self._binary(_SHR, other, self, other)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self._binary(rounding.divmod, self, other, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return self._binary(rounding.divmod, other, self, other)
+
     def __invert__(self) -> Any:
         return self._apply(_BIT_NOT, self)
 
@@ -211,3 +208,67 @@ class Operators:
 
     def __getitem__(self, index: Any) -> Any:
         return self._apply(indexing.getitem, self, index)
+
+    @property
+    def at(self) -> "At":
+        """Updates that return a new array: `x.at[index].set(v)`."""
+        return At(self)
+
+
+class At:
+    """`x.at`: takes the index of an update."""
+
+    __slots__ = ("_array",)
+
+    def __init__(self, array: Operators) -> None:
+        self._array = array
+
+    def __getitem__(self, index: Any) -> "Update":
+        return Update(self._array, index)
+
+
+class Update:
+    """`x.at[index]`: what the update does. x stays as it is.
+
+    Of several updates of one element `set` keeps the last, the others do all.
+    """
+
+    __slots__ = ("_array", "_index")
+
+    def __init__(self, array: Operators, index: Any) -> None:
+        self._array, self._index = array, index
+
+    def _run(self, impl: Impl, v: Any) -> Any:
+        return self._array._apply(impl, self._array, self._index, v)
+
+    def get(self) -> Any:
+        """Return the elements."""
+        return self._array[self._index]
+
+    def set(self, v: Any) -> Any:
+        """Return the array with elements replaced."""
+        return self._run(updates.at_set, v)
+
+    def add(self, v: Any) -> Any:
+        """Return the array with numbers added to elements."""
+        return self._run(updates.at_add, v)
+
+    def subtract(self, v: Any) -> Any:
+        """Return the array with numbers subtracted from elements."""
+        return self._run(updates.at_subtract, v)
+
+    def multiply(self, v: Any) -> Any:
+        """Return the array with elements multiplied by numbers."""
+        return self._run(updates.at_multiply, v)
+
+    def divide(self, v: Any) -> Any:
+        """Return the array with elements divided by numbers."""
+        return self._run(updates.at_divide, v)
+
+    def min(self, v: Any) -> Any:
+        """Return the array with elements lowered to numbers."""
+        return self._run(updates.at_min, v)
+
+    def max(self, v: Any) -> Any:
+        """Return the array with elements raised to numbers."""
+        return self._run(updates.at_max, v)

@@ -1,23 +1,28 @@
 """Public functions: NumPy's names, for tensors, traced and plain arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .functions.table import PUBLIC, Impl
+from .functions.table import LINALG, NN, PUBLIC, Impl
 from .tensor import apply
 
 
-def public(name: str) -> Callable[..., Any]:
-    """Return the public function of a name in the table."""
-    impl: Impl = PUBLIC[name]
+def public(name: str, impl: Impl, module: str) -> Callable[..., Any]:
+    """Return the public function of a name in a table."""
 
     def function(*args: Any, **options: Any) -> Any:
         return apply(impl, args, options)
 
     function.__name__ = function.__qualname__ = name
-    function.__module__ = "pullback"
+    function.__module__ = module
     function.__doc__ = impl.__doc__
     return function
 
 
-FUNCTIONS = {name: public(name) for name in PUBLIC}
+def _namespace(table: Mapping[str, Impl], module: str) -> dict[str, Callable[..., Any]]:
+    return {name: public(name, impl, module) for name, impl in table.items()}
+
+
+FUNCTIONS = _namespace(PUBLIC, "pullback")
+LINALG_FUNCTIONS = _namespace(LINALG, "pullback.linalg")
+NN_FUNCTIONS = _namespace(NN, "pullback.nn")

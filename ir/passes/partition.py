@@ -1,19 +1,46 @@
 """Split a joint graph into a forward and an adjoint graph that share only residuals.
 
-Everything the program's own outputs need is forward; the rest is adjoint. Every forward
-value the adjoint reads is kept; constants are made again, inputs are passed again.
+Which values are kept is chosen in `partition_choose`, on the numbers that
+`partition_problem` reads off the graph; here the two halves are put together. Each
+half is what its outputs need: the forward half for the program's outputs and the
+residuals, the adjoint half for the gradients, where a residual is an input. Inputs are
+passed again and constants are made again; what else both halves hold is recomputed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from ..forms import Literal
 from ..graph import Graph, Node, Value
+from ..loc import Loc
 from ..pause import collector_paused
-from ..primitive import Effect
+from ..primitive import Cost
 from ..sizes import SizeExpr, product
+from ..types import TensorType
 from .dce import dce
+from .partition_choose import choose
+from .partition_problem import RECOMPUTE, Roles, find_roles, pose
 from .rebuild import renew, renewed
+
+
+class Fate(Enum):
+    """What became of a value of the forward half."""
+
+    KEPT = "kept"  # it is a residual
+    RECOMPUTED = "recomputed"  # the adjoint half computes it again
+    PRUNED = "pruned"  # the adjoint half does without it
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The fate of one value: its op, its type, its size in bytes, the user's line."""
+
+    fate: Fate
+    op: str
+    type: TensorType
+    bytes: int | SizeExpr
+    loc: Loc | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +53,7 @@ class Partition:
             it reads; its outputs are the gradients.
         reads: numbers of the inputs of the joint graph that the adjoint takes.
         residuals: values of `forward`, in order of definition.
+        recomputed: values of `forward` that the adjoint half computes again.
         bytes: the size of the residuals.
     """
 
@@ -33,52 +61,127 @@ class Partition:
     adjoint: Graph
     reads: tuple[int, ...]
     residuals: tuple[Value, ...]
+    recomputed: tuple[Value, ...]
     bytes: int | SizeExpr
 
+    def decisions(self) -> list[Decision]:
+        """Return the fate of every value of the forward half, constants left out.
 
-def _needed(joint: Graph, outputs: Sequence[Value]) -> set[Node]:
-    """Return the nodes that outputs need, and all that print."""
-    needed: set[Node | None] = {x.node for x in outputs}
-    found: set[Node] = set()
-    for node in reversed(joint.nodes):
-        if node in needed or Effect.PRINTS in node.primitive.effects:
-            found.add(node)
-            needed.update([x.node for x in node.operands])
-    return found
+        In order of definition. A comparison that the forward half makes for the adjoint
+        alone counts as kept.
+        """
+        kept, again = set(self.residuals), set(self.recomputed)
+        made: list[Decision] = []
+        for node in self.forward.nodes:
+            if isinstance(node.primitive.form, Literal):
+                continue
+            for x in node.results:
+                fate = Fate.PRUNED
+                if x in kept:
+                    fate = Fate.KEPT
+                elif x in again:
+                    fate = Fate.RECOMPUTED
+                name = node.primitive.name
+                made.append(Decision(fate, name, x.type, bytes_of([x]), node.loc))
+        return made
 
 
-def partition(joint: Graph, num_outputs: int, num_seeds: int = 0) -> Partition:
+def bytes_of(values: Sequence[Value]) -> int | SizeExpr:
+    """Return the size of values in memory."""
+    counts: dict[TensorType, int] = {}
+    for x in values:
+        counts[x.type] = counts.get(x.type, 0) + 1
+    total: int | SizeExpr = 0
+    for type, count in counts.items():
+        total = total + product(type.shape) * (type.dtype.bits // 8 * count)
+    return total
+
+
+def partition(
+    joint: Graph, num_outputs: int, num_seeds: int = 0, *, recompute: int = RECOMPUTE
+) -> Partition:
     """Split a joint graph.
 
     Args:
         joint: as `grad_graph` or `vjp_graph` leaves it, passes run on it or not.
         num_outputs: how many leading outputs are the program's own.
         num_seeds: how many inputs before the captures are seeds.
+        recompute: the longest path of cheap ops that is computed again; with 0 the
+            adjoint computes nothing again, and what rules read is kept or passed.
 
-    Cost: O(nodes + edges).
+    Returns:
+        The halves. Contractions, reductions and transcendental functions are never
+        computed twice, any other node at most twice.
+
+    Cost: O(nodes + edges), and minimum cuts of at most `BUDGET` values together, see
+    `partition_pieces`.
     """
     with collector_paused(len(joint.nodes)):
-        return _split(dce(joint), num_outputs, num_seeds)
+        joint = dce(joint)
+        roles = find_roles(joint, num_outputs, num_seeds)
+        values, problem = pose(joint, roles, recompute)
+        kept = {values[k] for k in choose(problem)}
+        return _split(joint, roles, kept)
 
 
-def _split(joint: Graph, num_outputs: int, num_seeds: int) -> Partition:
+def _needed(
+    joint: Graph, roots: Sequence[Value], given: Collection[Value], printing: set[Node]
+) -> set[Node]:
+    """Return the nodes that print, and those that `roots` need beyond `given`."""
+    found: set[Node] = set()
+    needed: set[Node | None] = {x.node for x in roots if x not in given}
+    for node in reversed(joint.nodes):
+        if node in needed or node in printing:
+            found.add(node)
+            needed.update([x.node for x in node.operands if x not in given])
+    return found
+
+
+def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
+    num_outputs, num_seeds = roles.num_outputs, roles.num_seeds
     outputs = joint.outputs[:num_outputs]
     gradients = joint.outputs[num_outputs:]
-    forward = _needed(joint, outputs)
-    later = [n for n in joint.nodes if n not in forward]
-    reads = {x for node in later for x in node.operands} | set(gradients)
-    residuals: list[Value] = []
-    again: set[Node] = set()
-    for node in joint.nodes:
-        if node in forward:
-            if isinstance(node.primitive.form, Literal):
-                if not reads.isdisjoint(node.results):
-                    again.add(node)
-            else:
-                residuals += [x for x in node.results if x in reads]
+    forward = roles.forward
+    moved = [x for x in kept if x.node not in forward]
+    if moved:
+        forward = forward | _needed(joint, moved, (), set())
+    later = _needed(joint, gradients, kept, roles.late_prints)
+    makers = {x.node for x in kept}
+    residuals = [x for n in joint.nodes if n in makers for x in n.results if x in kept]
+    again = [n for n in joint.nodes if n in later and n in roles.forward]
+    for node in again:
+        assert node.primitive.cost is Cost.CHEAP, f"{node} would be computed twice"
+    adjoint, reads = _adjoint_half(joint, later, residuals, num_outputs)
+    half, replaced = _forward_half(
+        joint, forward, outputs, residuals, num_outputs, num_seeds
+    )
+    recomputed = [
+        x
+        for n in again
+        if not isinstance(n.primitive.form, Literal)
+        for x in n.results
+        if x not in kept
+    ]
+    return Partition(
+        half,
+        adjoint,
+        reads,
+        tuple(half.outputs[num_outputs:]),
+        tuple(renewed(recomputed, replaced)),
+        bytes_of(residuals),
+    )
+
+
+def _adjoint_half(
+    joint: Graph, later: set[Node], residuals: list[Value], num_outputs: int
+) -> tuple[Graph, tuple[int, ...]]:
+    """Return the adjoint half, and which of the joint inputs it takes."""
+    gradients = joint.outputs[num_outputs:]
+    read = {x for node in later for x in node.operands if x.node is None}
+    read.update([x for x in gradients if x.node is None])
     plain = len(joint.inputs) - len(joint.captures)
-    taken = [k for k in range(plain) if joint.inputs[k] in reads]
-    captured = [k for k in range(plain, len(joint.inputs)) if joint.inputs[k] in reads]
+    taken = [k for k in range(plain) if joint.inputs[k] in read]
+    captured = [k for k in range(plain, len(joint.inputs)) if joint.inputs[k] in read]
     old = [
         *[joint.inputs[k] for k in taken],
         *residuals,
@@ -86,11 +189,16 @@ def _split(joint: Graph, num_outputs: int, num_seeds: int) -> Partition:
     ]
     new = [Value(x.type, None, k) for k, x in enumerate(old)]
     replaced = dict(zip(old, new, strict=True))
+    nodes = [
+        renew(n, replaced) if len(n.results) == 1 else _with_some_given(n, replaced)
+        for n in joint.nodes
+        if n in later
+    ]
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
-        [renew(n, replaced) for n in joint.nodes if n not in forward or n in again],
-        [],
+        nodes,
+        renewed(gradients, replaced),
         [
             *[joint.names[k] for k in taken],
             *[f"residual {k}" for k in range(len(residuals))],
@@ -101,13 +209,15 @@ def _split(joint: Graph, num_outputs: int, num_seeds: int) -> Partition:
         [joint.captures[k - plain] for k in captured],
         joint.output_names[num_outputs:],
     )
-    adjoint.outputs = renewed(gradients, replaced)
-    total: int | SizeExpr = 0
-    for x in residuals:
-        total = total + product(x.type.shape) * (x.type.dtype.bits // 8)
-    half = _forward_half(joint, forward, outputs, residuals, num_outputs, num_seeds)
-    kept = tuple(half.outputs[num_outputs:])
-    return Partition(half, adjoint, tuple(taken), kept, total)
+    return adjoint, tuple(taken)
+
+
+def _with_some_given(node: Node, replaced: dict[Value, Value]) -> Node:
+    """Return the node over replaced operands; results that are kept stay inputs."""
+    given = [(x, replaced[x]) for x in node.results if x in replaced]
+    out = renew(node, replaced)
+    replaced.update(given)
+    return out
 
 
 def _forward_half(
@@ -117,8 +227,8 @@ def _forward_half(
     residuals: list[Value],
     num_outputs: int,
     num_seeds: int,
-) -> Graph:
-    """Return the forward half; seeds are none of its inputs."""
+) -> tuple[Graph, dict[Value, Value]]:
+    """Return the forward half without the seeds, and what it replaced."""
     plain = len(joint.inputs) - len(joint.captures)
     first = plain - num_seeds
     captured = joint.inputs[plain:]
@@ -137,4 +247,4 @@ def _forward_half(
         *joint.output_names[:num_outputs],
         *[f"residual {k}" for k in range(len(residuals))],
     ]
-    return half
+    return half, replaced

@@ -83,8 +83,8 @@ def test_an_escaped_value() -> None:
     ("use", "text"),
     [
         (lambda x: np.fft.fft(x), "np.fft.fft has no traced form"),
-        (lambda x: np.sinh(x), "np.sinh has no traced form"),
-        (lambda x: np.multiply.outer(x, x), "np.multiply.outer has no traced form"),
+        (lambda x: np.spacing(x), "np.spacing has no traced form"),
+        (lambda x: np.add.reduceat(x, [0]), "np.add.reduceat has no traced form"),
         (lambda x: np.maximum.accumulate(x), "np.maximum.accumulate has no traced"),
         (lambda x: np.linalg.svd(x), "np.linalg.svd has no traced form"),
     ],
@@ -96,8 +96,9 @@ def test_a_function_without_traced_form(use: Callable[..., Any], text: str) -> N
 
 
 def test_near_names_are_offered() -> None:
-    got = message(pb.UnknownFunction, lambda: pb.function(lambda x: np.sinh(x))(1.0))
-    assert "near it: np.sin" in got
+    got = message(pb.UnknownFunction, lambda: pb.function(lambda x: np.nanmedian(x))(1.0))
+    assert "\n  near it: " in got
+    assert "np.nanmean" in got
 
 
 @pytest.mark.parametrize(
@@ -127,9 +128,9 @@ def test_near_names_are_offered() -> None:
         (lambda x: np.stack([x, x[0]]), "stack: all arrays must have one shape"),
         (lambda x: x * np.ones(3, complex), "dtype complex128 is not supported"),
         (lambda x: x * ["a"], "mul: a list of <U1 is not an array of numbers"),
-        (lambda x: np.linalg.norm(x, 3), "norm: ord=3 over 2 axes is not supported"),
-        (lambda x: np.einsum("ii->i", x), "einsum: 'ii' does not label each axis"),
-        (lambda x: x & x, "& is for bool arrays"),
+        (lambda x: np.linalg.norm(x, 3), "norm: ord=3 of a matrix needs singular"),
+        (lambda x: np.einsum("ii->i", x), "einsum: label 'i' has sizes 2 and 3"),
+        (lambda x: x & x, "bitwise_and: takes integers, unsigned integers, bool"),
         (lambda x: np.tril(x[0]), "tril: f64[3] has fewer than two axes"),
         (lambda x: x.astype(complex), "dtype complex128 is not supported"),
     ],

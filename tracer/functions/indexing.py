@@ -2,7 +2,7 @@
 
 An index is read into items, one an axis, in three steps: slices and integers are one
 slice op, integer arrays one gather, new axes one expand_dims. NumPy's rule for where
-the axes of integer arrays go is in `_Read.place`.
+the axes of integer arrays go is in `Read.place`.
 """
 
 import operator
@@ -16,16 +16,17 @@ from ...ir.graph import Value
 from ...ir.loc import traced_at
 from ...ir.promote import broadcast_shapes, cast_to, fit
 from ...ir.sizes import SizeExpr, floordiv, product, smax, smin
-from ...ir.types import I64
+from ...ir.types import I64, Shape
 from ..builders import ArrayBuilder
 from ..dim import Dim
-from ..operands import emit, has_value, listed, value
+from ..operands import axis_index, emit, has_value, listed, value
+from .creation import positions
 
 Size = int | SizeExpr
 
 
 @dataclass(slots=True)
-class _Read:
+class Read:
     """An index after reading; `kinds` has one letter an item: s, i, a or n."""
 
     kinds: list[str] = field(default_factory=list)
@@ -54,7 +55,7 @@ def getitem(b: ArrayBuilder, x: Any, index: Any) -> Value:
         IndexOutOfRange: an integer is outside its axis.
     """
     held = value(b, x, "indexing")
-    read = _read(b, held, index if isinstance(index, tuple) else (index,))
+    read = read_index(b, held, index if isinstance(index, tuple) else (index,))
     return _apply(b, held, read)
 
 
@@ -78,8 +79,9 @@ def _items(b: ArrayBuilder, x: Value, index: tuple[Any, ...]) -> list[Any]:
     return out
 
 
-def _read(b: ArrayBuilder, x: Value, index: tuple[Any, ...]) -> _Read:
-    read = _Read()
+def read_index(b: ArrayBuilder, x: Value, index: tuple[Any, ...]) -> Read:
+    """Return what an index of x asks for."""
+    read = Read()
     for item in _items(b, x, index):
         if item is None:
             read.kinds.append("n")
@@ -208,11 +210,15 @@ def _clamped(
     return smin(number, high)
 
 
-def _apply(b: ArrayBuilder, x: Value, read: _Read) -> Value:
+def whole(read: Read, shape: Shape) -> bool:
+    """Return whether the slices of an index read everything, in order."""
+    return tuple(read.size) == shape and all(s == 1 for s in read.step)
+
+
+def _apply(b: ArrayBuilder, x: Value, read: Read) -> Value:
     shape = x.type.shape
     out = x
-    plain = all(d == e for d, e in zip(read.size, shape, strict=True))
-    if not plain or any(s != 1 for s in read.step):
+    if not whole(read, shape):
         out = b.op(
             "slice", out, start=tuple(read.start), step=tuple(read.step),
             size=tuple(read.size),
@@ -250,7 +256,7 @@ def _gather(
         shape = x.type.shape
         rest = [k for k in range(len(shape)) if k not in axes]
         common = broadcast_shapes(b, "indexing", arrays)
-        index = _linear(b, [shape[a] for a in axes], arrays, common)
+        index = linear_index(b, [shape[a] for a in axes], arrays, common)
         moved = b.op("transpose", x, axes=(*axes, *rest))
         flat = (product([shape[a] for a in axes]), *[shape[k] for k in rest])
         out = emit(b, "take", b.op("reshape", moved, shape=flat), index, axis=0)
@@ -262,18 +268,16 @@ def _gather(
     return out, rank
 
 
-def _linear(
+def linear_index(
     b: ArrayBuilder, extents: list[Size], arrays: list[Value], common: Any
 ) -> Value:
-    """Return one index for several: the row-major number; every part is checked."""
+    """Return one index for several: the row-major number; every part is checked.
+
+    Reading positions at an index checks it and counts it from the front.
+    """
     total: Value | None = None
     for extent, index in zip(extents, arrays, strict=True):
-        if not isinstance(extent, int):
-            raise OpTypeError(
-                f"indexing: several integer arrays need constant sizes, not {extent}"
-                f"{traced_at(b.loc)}"
-            )
-        numbers = b.constant(np.arange(extent, dtype=np.int64))
+        numbers = positions(b, (extent,), 0)
         part = fit(b, emit(b, "take", numbers, index, axis=0), common)
         rows = None if total is None else b.op("mul", total, extent)
         total = part if rows is None else b.op("add", rows, part)
@@ -296,3 +300,34 @@ def take(
     if isinstance(indices, (list, tuple)) and not len(indices):
         indices = np.empty(0, np.int64)
     return emit(b, "take", held, value(b, indices, "take"), axis=axis)  # type: ignore[no-any-return]
+
+
+def take_along_axis(b: ArrayBuilder, arr: Any, indices: Any, axis: Any = -1) -> Value:
+    """Return for each place the element that its integer names along an axis."""
+    held, index = value(b, arr, "take_along_axis"), value(b, indices, "take_along_axis")
+    if axis is None:
+        held, axis = emit(b, "reshape", held, (-1,)), 0
+    rank = held.type.rank
+    if index.type.rank != rank:
+        raise OpTypeError(
+            f"take_along_axis: {index.type} and {held.type} differ in rank"
+            f"{traced_at(b.loc)}"
+        )
+    if index.type.dtype.kind not in "iu":
+        raise OpTypeError(
+            f"take_along_axis: an index has integers, not {index.type}"
+            f"{traced_at(b.loc)}"
+        )
+    at = axis_index(axis, rank, "take_along_axis")
+    parts = []
+    for k, extent in enumerate(held.type.shape):
+        lead = (1,) * k + (extent,) + (1,) * (rank - k - 1)
+        parts.append(
+            cast_to(b, index, I64)
+            if k == at
+            else b.op("reshape", positions(b, (extent,), 0), shape=lead)
+        )
+    # an axis of size 1 of the integers stands for all of the array
+    common = broadcast_shapes(b, "take_along_axis", parts)
+    row = linear_index(b, list(held.type.shape), parts, common)
+    return emit(b, "take", emit(b, "reshape", held, (-1,)), row, axis=0)  # type: ignore[no-any-return]

@@ -24,8 +24,8 @@ def contracted(
     b: ArrayBuilder, name: str, x: Value, y: Value, lhs: str, rhs: str, out: str
 ) -> Value:
     """Return a contraction by labels; labels in one operand alone are summed first."""
-    x, lhs = _summed(b, x, lhs, rhs + out)
-    y, rhs = _summed(b, y, rhs, lhs + out)
+    x, lhs = summed(b, x, lhs, rhs + out)
+    y, rhs = summed(b, y, rhs, lhs + out)
     sizes = dict(zip(lhs, x.type.shape, strict=True))
     for label, d in zip(rhs, y.type.shape, strict=True):
         have = sizes.setdefault(label, d)
@@ -40,7 +40,8 @@ def contracted(
     return b.op("contract", x, y, lhs=lhs, rhs=rhs, out=out)  # type: ignore[no-any-return]
 
 
-def _summed(b: ArrayBuilder, x: Value, labels: str, needed: str) -> tuple[Value, str]:
+def summed(b: ArrayBuilder, x: Value, labels: str, needed: str) -> tuple[Value, str]:
+    """Return x summed over the labels that are not needed, and the labels left."""
     axes = tuple(k for k, label in enumerate(labels) if label not in needed)
     if not axes:
         return x, labels
@@ -114,41 +115,6 @@ def tensordot(b: ArrayBuilder, a: Any, x: Any, axes: Any = 2) -> Value:
     left = [k % one.type.rank for k in left]
     right = [k % two.type.rank for k in right]
     return _product(b, "tensordot", one, two, left, right)
-
-
-def einsum(b: ArrayBuilder, subscripts: Any, *operands: Any, **options: Any) -> Value:
-    """Return sums of products by labels, of one or more operands in given order."""
-    options.pop("optimize", None)
-    refuse("einsum", options)
-    if not isinstance(subscripts, str) or not operands:
-        raise OpTypeError("einsum: write labels, as 'ij,jk->ik', then the operands")
-    inputs, arrow, out = subscripts.replace(" ", "").partition("->")
-    parts = inputs.split(",")
-    if not arrow:
-        joined = "".join(parts)
-        out = "".join(sorted(c for c in set(joined) if joined.count(c) == 1))
-    values = same_dtype(b, "einsum", *operands)
-    for labels, v in zip(parts, values, strict=False):
-        fits = len(labels) == v.type.rank and len(set(labels)) == len(labels)
-        if not fits or (not labels.isalpha() and labels):
-            raise OpTypeError(
-                f"einsum: {labels!r} does not label each axis of {v.type} once"
-                f"{traced_at(b.loc)}"
-            )
-    if len(parts) != len(values) or not set(out) <= set(inputs):
-        raise OpTypeError(f"einsum: {subscripts!r} does not fit {len(values)} operands")
-    held, have = values[0], parts[0]
-    for k in range(1, len(values)):
-        later = "".join(parts[k + 1 :]) + out
-        here = have + parts[k]
-        keep = "".join(dict.fromkeys(c for c in here if c in later))
-        made = out if k == len(values) - 1 else keep
-        held = contracted(b, "einsum", held, values[k], have, parts[k], made)
-        have = made
-    held, have = _summed(b, held, have, out)
-    if have != out:
-        held = b.op("transpose", held, axes=tuple(have.index(c) for c in out))
-    return held
 
 
 def matrix_transpose(b: ArrayBuilder, x: Any) -> Value:

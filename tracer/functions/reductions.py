@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from ...ir.errors import OpTypeError
+import numpy as np
+
 from ...ir.graph import Value
 from ...ir.promote import cast_to
 from ...ir.sizes import SizeExpr
-from ...ir.types import dtype_of
+from ...ir.types import BOOL, U8, dtype_of
 from ..builders import ArrayBuilder
 from ..dim import Dim
 from ..operands import axes_of, count_of, emit, floating, refuse, value
@@ -17,11 +18,16 @@ def restore(b: ArrayBuilder, x: Value, axes: tuple[int, ...]) -> Value:
     return b.op("expand_dims", x, axes=axes) if axes else x
 
 
+def wants_dims(keepdims: Any) -> bool:
+    """Return whether keepdims was given and holds."""
+    return keepdims is not np._NoValue and bool(keepdims)
+
+
 def _reduced(
     b: ArrayBuilder, name: str, x: Value, axes: tuple[int, ...], keepdims: Any
 ) -> Value:
     out = emit(b, name, x, axis=axes)
-    return restore(b, out, axes) if keepdims is True else out
+    return restore(b, out, axes) if wants_dims(keepdims) else out
 
 
 def sum(
@@ -41,6 +47,42 @@ def sum(
     return _reduced(b, "sum", held, axes_of(axis, held.type.rank, "sum"), keepdims)
 
 
+def prod(
+    b: ArrayBuilder,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    **options: Any,
+) -> Value:
+    """Return the product over axes; its derivative is exact at zeros."""
+    refuse("prod", {"out": out, **options})
+    held = value(b, a, "prod")
+    if dtype is not None:
+        held = cast_to(b, held, dtype_of(dtype))
+    return _reduced(b, "prod", held, axes_of(axis, held.type.rank, "prod"), keepdims)
+
+
+def _extreme(b: ArrayBuilder, name: str, a: Any, axis: Any, keepdims: Any) -> Value:
+    held = value(b, a, name)
+    axes = axes_of(axis, held.type.rank, name)
+    if held.type.dtype.kind != "b":
+        return _reduced(b, name, held, axes, keepdims)
+    return cast_to(b, _reduced(b, name, cast_to(b, held, U8), axes, keepdims), BOOL)
+
+
+def ptp(
+    b: ArrayBuilder, a: Any, axis: Any = None, out: Any = None, keepdims: Any = False
+) -> Value:
+    """Return the largest element over axes less the smallest."""
+    refuse("ptp", {"out": out})
+    held = value(b, a, "ptp")
+    axes = axes_of(axis, held.type.rank, "ptp")
+    high, low = (_reduced(b, name, held, axes, keepdims) for name in ("max", "min"))
+    return b.op("sub", high, low)  # type: ignore[no-any-return]
+
+
 def max(
     b: ArrayBuilder,
     a: Any,
@@ -51,8 +93,7 @@ def max(
 ) -> Value:
     """Return the largest element over axes."""
     refuse("max", {"out": out, **options})
-    held = value(b, a, "max")
-    return _reduced(b, "max", held, axes_of(axis, held.type.rank, "max"), keepdims)
+    return _extreme(b, "max", a, axis, keepdims)
 
 
 def min(
@@ -65,8 +106,7 @@ def min(
 ) -> Value:
     """Return the smallest element over axes."""
     refuse("min", {"out": out, **options})
-    held = value(b, a, "min")
-    return _reduced(b, "min", held, axes_of(axis, held.type.rank, "min"), keepdims)
+    return _extreme(b, "min", a, axis, keepdims)
 
 
 def size_like(b: ArrayBuilder, size: "int | SizeExpr", like: Value) -> Value:
@@ -91,7 +131,7 @@ def mean(
     axes = axes_of(axis, held.type.rank, "mean")
     total = b.op("sum", held, axes=axes)
     made = b.op("div", total, size_like(b, count_of(held.type.shape, axes), total))
-    return restore(b, made, axes) if keepdims is True else made
+    return restore(b, made, axes) if wants_dims(keepdims) else made
 
 
 def var(
@@ -115,7 +155,7 @@ def var(
     taken = ddof if not isinstance(correction, int) else correction
     count = count_of(held.type.shape, axes) - taken
     made = b.op("div", total, size_like(b, count, total))
-    return restore(b, made, axes) if keepdims is True else made
+    return restore(b, made, axes) if wants_dims(keepdims) else made
 
 
 def std(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
@@ -134,34 +174,7 @@ def logsumexp(
     wide = b.broadcast(restore(b, top, axes), held.type.shape)
     total = b.op("sum", b.op("exp", b.op("sub", held, wide)), axes=axes)
     made = b.op("add", b.op("log", total), top)
-    return restore(b, made, axes) if keepdims is True else made
-
-
-def norm(
-    b: ArrayBuilder, x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False
-) -> Value:
-    """Return a vector norm over one axis, or the root of the sum of squares.
-
-    The derivative at the zero vector is 0.
-    """
-    held = floating(b, x, "norm")
-    axes = axes_of(axis, held.type.rank, "norm")
-    vector = len(axes) == 1
-    if ord is None or (vector and ord == 2) or (len(axes) == 2 and ord == "fro"):
-        total = b.op("sum", b.op("square", held), axes=axes)
-        zero = b.op("eq", total, 0.0)
-        root = b.op("sqrt", b.op("select", zero, 1.0, total))
-        made = b.op("select", zero, 0.0, root)
-    elif vector and ord == 1:
-        made = b.op("sum", b.op("abs", held), axes=axes)
-    elif vector and ord in (float("inf"), float("-inf")):
-        made = b.op("max" if ord > 0 else "min", b.op("abs", held), axes=axes)
-    else:
-        raise OpTypeError(
-            f"norm: ord={ord!r} over {len(axes)} axes is not supported: "
-            "vectors have 1, 2, inf and -inf; matrices have 'fro'"
-        )
-    return restore(b, made, axes) if keepdims is True else made
+    return restore(b, made, axes) if wants_dims(keepdims) else made
 
 
 def size(b: ArrayBuilder, a: Any, axis: Any = None) -> "int | Dim":

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
-from ...ir.sizes import SizeExpr
+from ...ir.sizes import SizeExpr, smax
 from ..builders import ArrayBuilder
 from ..operands import (
     axes_of,
@@ -185,30 +187,6 @@ def span(
     )
 
 
-def roll(b: ArrayBuilder, a: Any, shift: int, axis: Any = None) -> Value:
-    """Return elements moved along an axis, around its end."""
-    held = value(b, a, "roll")
-    if axis is None:
-        flat = roll(b, ravel(b, held), shift, 0)
-        return b.op("reshape", flat, shape=held.type.shape)  # type: ignore[no-any-return]
-    at = axis_index(axis, held.type.rank, "roll")
-    extent = held.type.shape[at]
-    if not isinstance(shift, int) or not isinstance(extent, int):
-        raise OpTypeError(
-            f"roll: needs one integer shift and a constant size, {extent}"
-        )
-    cut = shift % extent if extent else 0
-    if cut == 0:
-        return positive_copy(b, held)
-    tail = span(b, held, at, extent - cut, cut)
-    return b.op("concatenate", tail, span(b, held, at, 0, extent - cut), axis=at)  # type: ignore[no-any-return]
-
-
-def positive_copy(b: ArrayBuilder, x: Value) -> Value:
-    """Return the same elements as a value of its own."""
-    return b.op("reshape", x, shape=x.type.shape)  # type: ignore[no-any-return]
-
-
 def split(b: ArrayBuilder, ary: Any, sections: Any, axis: Any = 0) -> list[Value]:
     """Return pieces of an axis: of equal size, or cut at given places."""
     held = value(b, ary, "split")
@@ -225,14 +203,34 @@ def split(b: ArrayBuilder, ary: Any, sections: Any, axis: Any = 0) -> list[Value
     return [span(b, held, at, low, max(high - low, 0)) for low, high in pairwise(cuts)]
 
 
-def diff(b: ArrayBuilder, a: Any, n: int = 1, axis: Any = -1) -> Value:
-    """Return differences of neighbours along an axis."""
+def diff(
+    b: ArrayBuilder,
+    a: Any,
+    n: int = 1,
+    axis: Any = -1,
+    prepend: Any = np._NoValue,
+    append: Any = np._NoValue,
+) -> Value:
+    """Return differences of neighbours along an axis, with ends added before."""
     held = value(b, a, "diff")
     at = axis_index(axis, held.type.rank, "diff")
+    ends = [x for x in (prepend, append) if x is not np._NoValue]
+    if ends:
+        parts = [_end(b, x, held, at) for x in ends]
+        parts.insert(0 if prepend is np._NoValue else 1, held)
+        held = emit(b, "concatenate", parts, at)
     for _ in range(n):
-        size = held.type.shape[at] - 1
+        size = smax(held.type.shape[at] - 1, 0)
         held = b.op("sub", span(b, held, at, 1, size), span(b, held, at, 0, size))
     return held
+
+
+def _end(b: ArrayBuilder, x: Any, like: Value, axis: int) -> Value:
+    held = value(b, x, "diff")
+    if held.type.rank:
+        return held
+    shape = tuple(1 if k == axis else d for k, d in enumerate(like.type.shape))
+    return b.broadcast(held, shape)
 
 
 def repeat_rows(b: ArrayBuilder, x: Value, reps: Sequence[int]) -> Value:
