@@ -23,14 +23,6 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def cross(a: Any, b: Any, xp: Any = np) -> Any:
-    """Return the cross products of vectors along the last axis."""
-    one = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
-    two = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
-    three = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    return xp.stack([one, two, three], axis=-1)
-
-
 def rotate(r: Any, x: Any, xp: Any = np) -> Any:
     """Return points rotated about the axes r by the angles |r|: Rodrigues' formula.
 
@@ -43,8 +35,8 @@ def rotate(r: Any, x: Any, xp: Any = np) -> Any:
     axis = r / angle
     cos = xp.cos(angle)
     along = xp.sum(axis * x, axis=-1, keepdims=True)
-    turned = x * cos + cross(axis, x, xp) * xp.sin(angle) + axis * along * (1.0 - cos)
-    return xp.where(still, x + cross(r, x, xp), turned)
+    turned = x * cos + xp.cross(axis, x) * xp.sin(angle) + axis * along * (1.0 - cos)
+    return xp.where(still, x + xp.cross(r, x), turned)
 
 
 def residuals(
