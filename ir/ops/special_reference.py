@@ -133,7 +133,7 @@ def _near_root(x: Array) -> Array:
     step = (x - _ROOT[0]) - _ROOT[1]
     total = np.zeros_like(x)
     for k in range(10, 0, -1):
-        total = (total - (-1) ** k * _hurwitz(k + 1, _ROOT[0] + _ROOT[1])) * step
+        total = (total - (-1) ** k * _hurwitz(k + 1, np.asarray(_ROOT[0]))) * step
     return total
 
 
