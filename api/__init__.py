@@ -11,8 +11,10 @@ from .ir.errors import (
     ArgumentError,
     EscapedValue,
     GradientLookupError,
+    GradientMismatch,
     GraphError,
     IndexOutOfRange,
+    NonFiniteError,
     OpTypeError,
     PackageError,
     ParseError,
@@ -25,28 +27,37 @@ from .ir.errors import (
 from .ir.loc import register_room
 from .reading import adjoint_text, graph_text
 from .tracer.array import TracedArray
+from .tracer.check_grads import check_grads
+from .tracer.checking import check_numerics
+from .tracer.explain import Explanation
 from .tracer.function import Function, function
 from .tracer.gradient import grad, value_and_grad
 from .tracer.left_tape import LeftTapeWarning
 from .tracer.public import FUNCTIONS
+from .tracer.ravel import ravel_tree
 from .tracer.tape import GradientTape, UnconnectedGradients
 from .tracer.tensor import Tensor, constant
 from .tracer.variable import Variable
+from .tracer.vjp import Pullback, vjp
 
 register_room(__file__)
 
 __all__ = [
     "ArgumentError",
     "EscapedValue",
+    "Explanation",
     "Function",
     "GradientLookupError",
+    "GradientMismatch",
     "GradientTape",
     "GraphError",
     "IndexOutOfRange",
     "LeftTapeWarning",
+    "NonFiniteError",
     "OpTypeError",
     "PackageError",
     "ParseError",
+    "Pullback",
     "PullbackError",
     "SizeError",
     "TargetError",
@@ -57,13 +68,17 @@ __all__ = [
     "UnknownFunction",
     "Variable",
     "adjoint_text",
+    "check_grads",
+    "check_numerics",
     "constant",
     "function",
     "grad",
     "graph_text",
     "linalg",
     "nn",
+    "ravel_tree",
     "value_and_grad",
+    "vjp",
 ]
 
 __all__ += list(FUNCTIONS)

@@ -18,6 +18,7 @@ LLVMLITE = ("codegen/target.py", "runtime/loading.py")
 LAZY = {
     "tracer/engine.py": "the compiler, and with it LLVM: the first program loads it",
     "ir/digest.py": "hashlib: the first array constant or program loads it",
+    "ir/log.py": "logging: the first line asked for loads it",
     "ir/passes/mincut.py": "networkx is loaded by the first cut",
 }
 # Files whose length is data.

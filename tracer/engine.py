@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..ir.graph import Graph
+from ..ir.report import ProgramReport
 
 Array = np.ndarray[Any, Any]
 
@@ -19,6 +20,9 @@ class Program(Protocol):
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for the inputs that are not captures."""
+
+    def report(self) -> ProgramReport:
+        """Return launches, memory and times."""
 
     def entry(
         self, tree: "int | tuple[Any, ...]", miss: Callable[..., Any]
