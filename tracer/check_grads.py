@@ -106,7 +106,7 @@ def _check(
     rtol: float | None,
     atol: float | None,
     step: float | None,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
 ) -> Callable[[list[Any]], list[Any]]:
     """Check one order; returns the gradient for the cotangent that was drawn."""
     value = function(fun)

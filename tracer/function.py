@@ -163,11 +163,21 @@ class Function:
         if made.checks:
             counts = results[len(results) - len(made.checks) :]
             raise_failed(made.graph, arrays, made.checks, counts)
+        results = results[: len(results) - len(made.checks)]
+        self._check(made.graph, arrays, results, made.adjoints)
+
+    def _check(
+        self,
+        graph: Graph,
+        arrays: Sequence[Any],
+        results: Sequence[Any],
+        adjoints: "Sequence[tuple[int, int]]",
+    ) -> None:
+        """Raise NonFiniteError where results are checked and are not finite."""
         wanted = self._check_numerics or MODE.users
         if wanted:
-            results = results[: len(results) - len(made.checks)]
-            every = wanted == "every" or MODE.every
-            examine(made.graph, arrays, results, made.adjoints, bool(every), self._name)
+            every = wanted == "every" or MODE.every > 0
+            examine(graph, arrays, results, adjoints, every, self._name)
 
     def _compile(self, call: Call, made: Compiled) -> None:
         """Compile, with a native entry where arguments and results are plain."""

@@ -118,6 +118,7 @@ class Split:
     """
 
     pair: VjpPair
+    graph: Graph  # of the backward program
     forward: engine.Program
     backward: engine.Program
     wrt: tuple[int, ...]
@@ -136,6 +137,7 @@ def _split(made: Compiled, name: str, place: str) -> Split:
     backward, late = _with_sizes(pair.backward, graph, len(made.arrays))
     return Split(
         pair,
+        backward,
         engine.compile_graph(pair.forward),
         engine.compile_graph(backward),
         wrt,
@@ -191,7 +193,9 @@ def _run(
             _seed(leaf, *kind, f"pullback of {name}: the cotangent of {path}")
             for leaf, kind, path in zip(leaves, kinds, where, strict=True)
         ]
-        found = split.backward.run([*seeds, *read, *residuals, *late])
+        given = [*seeds, *read, *residuals, *late]
+        found = split.backward.run(given)
+        made._check(split.graph, given, found, [(0, len(split.graph.nodes))])
         return [ct if ct.ndim else ct[()] for ct in found]
 
     at = [compiled.arrays[k] for k in split.wrt]
