@@ -5,6 +5,7 @@ from typing import Any
 
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
+from ...ir.types import BOOL
 from ..builders import ArrayBuilder
 from ..operands import emit, floating, operand, refuse, value
 
@@ -146,3 +147,28 @@ def real(b: ArrayBuilder, val: Any) -> Value:
 def imag(b: ArrayBuilder, val: Any) -> Value:
     """Return the imaginary part: zeros, for there are no complex numbers here."""
     return b.zeros(value(b, val, "imag").type)
+
+
+def conjugate(b: ArrayBuilder, x: Any) -> Value:
+    """Return the array itself: there are no complex numbers here."""
+    return real(b, x)
+
+
+def isreal(b: ArrayBuilder, x: Any) -> Value:
+    """Return True in every element: there are no complex numbers here."""
+    return b.constant(True, BOOL, value(b, x, "isreal").type.shape)
+
+
+def iscomplex(b: ArrayBuilder, x: Any) -> Value:
+    """Return False in every element: there are no complex numbers here."""
+    return b.constant(False, BOOL, value(b, x, "iscomplex").type.shape)
+
+
+def iscomplexobj(b: ArrayBuilder, x: Any) -> bool:
+    """Return False: there are no complex numbers here."""
+    return False
+
+
+def isrealobj(b: ArrayBuilder, x: Any) -> bool:
+    """Return True: there are no complex numbers here."""
+    return True

@@ -8,7 +8,7 @@ from ...ir.promote import cast_to
 from ...ir.types import dtype_of
 from ..builders import ArrayBuilder
 from ..operands import axes_of, axis_index, emit, floating, refuse, value
-from . import reductions
+from . import counting, reductions, running
 from .counting import unequal
 from .elementwise import same_dtype
 from .reductions import restore, size_like, wants_dims
@@ -150,3 +150,35 @@ def nanmean(
     there = b.op("cast", b.op("logical_not", nan), dtype=held.type.dtype)
     made = b.op("div", total, b.op("sum", there, axes=axes))
     return restore(b, made, axes) if wants_dims(keepdims) else made
+
+
+def _nan_extreme(b: ArrayBuilder, name: str, a: Any, args: Any, options: Any) -> Value:
+    held = value(b, a, f"nan{name}")
+    reduced = getattr(reductions, name)
+    if not held.type.dtype.is_float:
+        return reduced(b, held, *args, **options)  # type: ignore[no-any-return]
+    nan = b.op("isnan", held)
+    fill = float("-inf") if name == "max" else float("inf")
+    best = reduced(b, b.op("select", nan, fill, held), *args, **options)
+    none = counting.all(b, nan, *args, **options)
+    return b.op("select", none, float("nan"), best)  # type: ignore[no-any-return]
+
+
+def nanmax(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the largest element over axes that is not NaN; NaN where all are."""
+    return _nan_extreme(b, "max", a, args, options)
+
+
+def nanmin(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the smallest element over axes that is not NaN; NaN where all are."""
+    return _nan_extreme(b, "min", a, args, options)
+
+
+def nancumsum(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the sums up to each element, NaN left out."""
+    return running.cumsum(b, _without_nan(b, a, 0.0, "nancumsum"), *args, **options)
+
+
+def nancumprod(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the products up to each element, NaN left out."""
+    return running.cumprod(b, _without_nan(b, a, 1.0, "nancumprod"), *args, **options)
