@@ -1,16 +1,19 @@
 """The way down to the compiler, taken when the first program is compiled.
 
 Nothing else of the tracer imports the runtime: `import pullback` must not cost what
-LLVM costs. This module is the one place with an import inside a function.
+LLVM costs. This module is the one place with imports inside functions.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..ir.graph import Graph
-from ..ir.report import ProgramReport
+
+if TYPE_CHECKING:
+    from ..ir.report import ProgramReport
+    from .explain import Explanation
 
 Array = np.ndarray[Any, Any]
 
@@ -21,7 +24,7 @@ class Program(Protocol):
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for the inputs that are not captures."""
 
-    def report(self) -> ProgramReport:
+    def report(self) -> "ProgramReport":
         """Return launches, memory and times."""
 
     def entry(
@@ -46,3 +49,10 @@ def _load() -> Compiler:
     from ..runtime.compile import compile_graph as native  # lazy: costs LLVM
 
     return native
+
+
+def explain(*args: Any) -> "Explanation":
+    """Explain a compiled signature. Any: the arguments are those of `explain`."""
+    from .explain import explain as explained  # lazy: few programs ask
+
+    return explained(*args)

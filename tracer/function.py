@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from ..ir.log import log
 from ..ir.types import TensorType
 from . import engine
 from .array import TracedArray
-from .explain import Explanation, explain
 from .numerics import MODE, examine, raise_failed
 from .signature import Call, Kind, Reader, Static
 from .state import STATE
@@ -30,6 +29,9 @@ from .trace import Check, Trace, finish, name_of, place_of
 from .trees import LEAF, Structure, index_tree, unflatten
 from .varying import Varying
 from .why import reason
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class Function:
 
     trace = graph
 
-    def explain(self, *args: Any, **options: Any) -> Explanation:
+    def explain(self, *args: Any, **options: Any) -> "Explanation":
         """Return what is compiled for a call, and why; compiles it if it is not yet.
 
         Raises:
@@ -125,7 +127,9 @@ class Function:
             self._compile(call, made)
         compiled = {id(m): m.why for m in self._compiled.values() if m.program}
         where = self._reader.leaf_paths(call.structure)
-        return explain(made, self._name, where, call.kinds, tuple(compiled.values()))
+        return engine.explain(
+            made, self._name, where, call.kinds, tuple(compiled.values())
+        )
 
     # -- calling -------------------------------------------------------------------
 
