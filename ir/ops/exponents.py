@@ -23,6 +23,17 @@ exp2 = elementwise(
     cost=SLOW,
     doc="2 to the power x.",
 )
+log2 = elementwise(
+    "log2",
+    mirrors=[np.log2],
+    scalar=lambda s, x: s.log2(x),
+    partials=lambda b, y, x: (b.div(1.0 / math.log(2.0), x),),
+    singular=True,
+    cost=SLOW,
+    domain=POSITIVE,
+    kinks=AT_ZERO,
+    doc="Logarithm to base 2.",
+)
 log10 = elementwise(
     "log10",
     mirrors=[np.log10],

@@ -8,6 +8,10 @@ import pullback as pb
 import pytest
 from array_calls import EXACT, SMOOTH
 
+# What graphs mean is tested op by op. So one way to run them is enough here.
+natively = pytest.mark.parametrize("compiler", ["native"], indirect=True)
+interpreted = pytest.mark.parametrize("compiler", ["interpreted"], indirect=True)
+
 STEP = 1e-6
 
 
@@ -28,12 +32,13 @@ def weighted(call: Callable[..., Any]) -> Callable[..., Any]:
     """A scalar from the floats of a result; each has a weight of its own."""
 
     def scalar(*args: Any) -> Any:
-        made = call(*args)
         total: Any = 0.0
-        for part in made if isinstance(made, (list, tuple)) else [made]:
-            count = int(np.size(part))
-            weights = np.cos(np.arange(count) * 1.7).reshape(np.shape(part)) + 0.3
-            total = total + np.sum(part * weights)
+        for k, part in enumerate(_listed(call(*args))):
+            shape = np.shape(part)
+            count = int(np.prod(shape, dtype=int))
+            # the weights depend on the shape, so that another one is noticed
+            weights = np.cos(np.arange(count) * 1.7 + len(shape) + k).reshape(shape)
+            total = total + np.sum(part * (weights + 0.3))
         return total
 
     return scalar
@@ -58,13 +63,13 @@ def check_gradient(call: Callable[..., Any], args: Sequence[Any]) -> None:
     assert abs(got - expected) <= 1e-6 * (size + 1), (got, expected)
 
 
+@natively
 @pytest.mark.parametrize("name", SMOOTH)
 def test_value_and_gradient(name: str) -> None:
-    call, args = SMOOTH[name]
-    same(pb.function(call)(*args), call(*args))
-    check_gradient(call, args)
+    check_gradient(*SMOOTH[name])
 
 
+@natively
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("name", EXACT)
 def test_value(name: str) -> None:
@@ -89,6 +94,7 @@ HELPERS = {"array", "arange", "linspace", "uint8", "float32"}
 TRACED_ONLY = ("method", "add.accumulate", "multiply.reduce", "multiply.outer")
 
 
+@interpreted
 @pytest.mark.parametrize(
     "name", [name for name in SMOOTH if not name.startswith(TRACED_ONLY)]
 )
@@ -119,6 +125,7 @@ def _listed(made: Any) -> Any:
     return made if isinstance(made, (list, tuple)) else [made]
 
 
+@natively
 def test_products_with_zeros_have_exact_gradients() -> None:
     f = pb.grad(lambda x: np.prod(x))
     same(f(np.array([2.0, 0.0, 3.0])), [0.0, 6.0, 0.0])
@@ -129,6 +136,7 @@ def test_products_with_zeros_have_exact_gradients() -> None:
     same(running(np.array([2.0, 0.0, 3.0, 4.0])), [1.0, 2.0 + 6.0 + 24.0, 0.0, 0.0])
 
 
+@natively
 def test_norms_of_zeros_have_gradient_zero() -> None:
     for ord in (None, 2, 3, 1):
         f = pb.grad(lambda x, ord=ord: np.linalg.norm(x, ord))
@@ -136,17 +144,20 @@ def test_norms_of_zeros_have_gradient_zero() -> None:
     same(pb.grad(lambda x: np.linalg.norm(x))(np.zeros((2, 2))), np.zeros((2, 2)))
 
 
+@natively
 def test_places_and_questions_have_no_gradient() -> None:
     f = pb.grad(lambda x: np.sum(x * np.argmax(x)) + np.sum(x * np.any(x > 1.0)))
     same(f(np.array([0.5, 3.0])), [2.0, 2.0])
 
 
+@natively
 def test_recurrence_is_linear_along_an_axis() -> None:
     a, x = np.array([9.0, 0.5, -2.0, 1.0]), np.array([1.0, 2.0, 3.0, 4.0])
     same(pb.function(pb.recurrence)(a, x), [1.0, 2.5, -2.0, 2.0])
     same(pb.recurrence(a, x, reverse=True).numpy(), [-3.5, -0.5, -5.0, 4.0])
 
 
+@interpreted
 @pytest.mark.parametrize(
     ("use", "text"),
     [
