@@ -20,7 +20,8 @@ def test_import_loads_no_compiler() -> None:
 
 def test_tools_are_loaded_when_they_are_asked_for() -> None:
     code = (
-        "import sys, pullback as pb; names = ['check_grads', 'vjp', 'ravel', 'explain'];"
+        "import sys, pullback as pb;"
+        "names = ['check_grads', 'vjp', 'ravel', 'explain'];"
         "print(*[n for n in names if f'pullback.tracer.{n}' in sys.modules]);"
         "print(pb.vjp.__module__, pb.ravel_tree.__module__, pb.check_grads.__module__)"
     )
