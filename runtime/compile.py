@@ -276,6 +276,14 @@ def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
         return made
 
 
+def compile_apart(graph: Graph) -> Program:
+    """Return a program of one kernel an op: quick to compile, with the same bits.
+
+    Equal kernels are emitted once, which is what most are when nothing is fused.
+    """
+    return compile_graph(graph, Options(fuse=False))
+
+
 def _compiled_text(made: Program) -> str:
     report = made.report()
     return (

@@ -45,6 +45,13 @@ def compile_graph(graph: Graph) -> Program:
     return _compiler[0](graph)
 
 
+def compile_apart(graph: Graph) -> Program:
+    """Compile a graph that returns many of its values, one kernel an op."""
+    from ..runtime.compile import compile_apart as native  # lazy: costs LLVM
+
+    return native(graph)
+
+
 def _load() -> Compiler:
     from ..runtime.compile import compile_graph as native  # lazy: costs LLVM
 

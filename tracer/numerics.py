@@ -1,8 +1,8 @@
 """Find the op that made a NaN or an infinity.
 
 What runs is the program as ever, so results have the bits they always have. Where one
-of them is not finite, a second program computes every value of the same graph on the
-same arguments, and the first op that made such a number is named. Values that a
+of them is not finite, the same graph is run again on the same arguments, in pieces that
+give every value, and the first op that made such a number is named. Values that a
 `where` masks out do not count, unless every op is asked about.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..ir.constant import ArrayConstant
 from ..ir.errors import NonFiniteError
 from ..ir.forms import Literal, Map
 from ..ir.graph import Graph, Node, Value
+from ..ir.interpreter import bind_sizes, numbers_for
 from ..ir.loc import traced_at
 from ..ir.passes.dce import dce
 from ..ir.types import TensorType
@@ -25,6 +25,7 @@ from .signature import quoted
 from .trace import Check
 
 Array = np.ndarray[Any, Any]
+PIECE = 64  # nodes of a program that returns all their results
 
 
 class Mode:
@@ -103,7 +104,7 @@ def examine(
         return
     adjoint = {n for first, last in adjoints for n in graph.nodes[first:last]}
     graph = dce(graph)
-    made = [x for n in graph.nodes for x in n.results if _is_computed(x)]
+    made = [x for n in graph.nodes for x in n.results if x.type.dtype.is_float]
     values = _values(graph, arrays, made)
     finite = {x: bool(np.isfinite(a).all()) for x, a in values.items()}
     counted = None if every else _behind(bad, finite)
@@ -127,25 +128,67 @@ def _is_computed(x: Value) -> bool:
 def _values(
     graph: Graph, arrays: Sequence[Any], wanted: Sequence[Value]
 ) -> dict[Value, Array]:
-    """Return the arrays of values, and of all float inputs and literals."""
-    probe = dce(graph.replace(graph.nodes, wanted))
-    probe.output_names = [f"value {k}" for k in range(len(wanted))]
+    """Return the arrays of values, and of all inputs and literals.
+
+    The graph is run in pieces of a few nodes, with numbers for its sizes: machine code
+    that returns thousands of values takes minutes to make.
+    """
+    graph = dce(graph.replace(graph.nodes, wanted))
     given = [
         np.asarray(a, x.type.dtype.numpy)
         for a, x in zip(arrays, graph.inputs, strict=False)
     ]
-    held = dict(zip(graph.inputs, [*given, *graph.captures], strict=True))
-    for node in graph.nodes:
-        if isinstance(node.primitive.form, Literal):
-            number = node.params["value"]
-            if isinstance(number, ArrayConstant):
-                held[node.results[0]] = number.array
-            elif isinstance(number, (int, float)):
-                held[node.results[0]] = np.asarray(number)
-    if wanted:
-        made = engine.compile_graph(probe).run(given)
-        held.update(zip(wanted, made, strict=True))
+    held: dict[Value, Array] = dict(
+        zip(graph.inputs, [*given, *graph.captures], strict=True)
+    )
+    env = bind_sizes(graph, [held[x].shape for x in graph.inputs], {})
+    pieces = [graph.nodes[k : k + PIECE] for k in range(0, len(graph.nodes), PIECE)]
+    piece_of = {n: k for k, piece in enumerate(pieces) for n in piece}
+    shared = set(wanted)
+    for k, piece in enumerate(pieces):
+        for node in piece:
+            shared.update(
+                x for x in node.operands if x.node is not None and piece_of[x.node] != k
+            )
+    for piece in pieces:
+        _run_piece(piece, shared, held, env)
     return held
+
+
+def _run_piece(
+    piece: Sequence[Node],
+    shared: set[Value],
+    held: dict[Value, Array],
+    env: dict[str, int],
+) -> None:
+    """Compute those values of some nodes that are shared, from those held."""
+    inputs: list[Value] = []
+    made: dict[Value, Value] = {}
+    nodes: list[Node] = []
+    for node in piece:
+        for x in node.operands:
+            if x not in made:
+                inputs.append(x)
+                kind = TensorType(x.type.dtype, held[x].shape)
+                made[x] = Value(kind, None, len(inputs) - 1)
+        types = [numbers_for(x.type, env) for x in node.results]
+        params = {name: numbers_for(p, env) for name, p in node.params.items()}
+        operands = tuple([made[x] for x in node.operands])
+        nodes.append(Node(node.primitive, operands, params, types, node.loc))
+        made.update(zip(node.results, nodes[-1].results, strict=True))
+    outputs = [x for node in piece for x in node.results if x in shared]
+    program = engine.compile_apart(
+        Graph(
+            "values",
+            [made[x] for x in inputs],
+            nodes,
+            [made[x] for x in outputs],
+            [f"x{k}" for k in range(len(inputs))],
+            output_names=[f"out{k}" for k in range(len(outputs))],
+        )
+    )
+    found = program.run([held[x] for x in inputs])
+    held.update(zip(outputs, found, strict=True))
 
 
 def _behind(bad: Sequence[Value], finite: dict[Value, bool]) -> set[Value]:
