@@ -70,7 +70,7 @@ def test_value_and_gradient(name: str) -> None:
 
 
 @natively
-@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:Degrees of freedom")
 @pytest.mark.parametrize("name", EXACT)
 def test_value(name: str) -> None:
     call, args = EXACT[name]
@@ -123,6 +123,22 @@ def test_tensors_have_the_same_functions(name: str) -> None:
 
 def _listed(made: Any) -> Any:
     return made if isinstance(made, (list, tuple)) else [made]
+
+
+@interpreted
+@pytest.mark.parametrize("seed", range(40))
+def test_random_sums_of_products(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = {c: int(rng.integers(1, 4)) for c in "abcd"}
+    parts = ["".join(rng.choice(list("abcd"), rng.integers(0, 4))) for _ in range(4)]
+    parts = parts[: rng.integers(1, 5)]
+    used = sorted(set("".join(parts)))
+    out = "".join(rng.permutation(used)[: rng.integers(0, len(used) + 1)])
+    text = ",".join(parts) + ("->" + out if seed % 4 else "")
+    arrays = [rng.standard_normal([sizes[c] for c in part]) for part in parts]
+    same(
+        pb.function(lambda *xs: np.einsum(text, *xs))(*arrays), np.einsum(text, *arrays)
+    )
 
 
 @natively

@@ -15,8 +15,8 @@ def polyval(b: ArrayBuilder, p: Any, x: Any) -> Value:
     """Return a polynomial at x by Horner's rule; the highest power comes first."""
     held = atleast_1d(b, value(b, p, "polyval"))
     count = held.type.shape[0]
-    if held.type.rank != 1 or not isinstance(count, int):
-        raise OpTypeError(f"polyval: coefficients are a vector, not {held.type}")
+    if not isinstance(count, int):
+        raise OpTypeError(f"polyval: the number of coefficients is only named: {count}")
     at = operand(b, x, "polyval")
     made: Any = emit(b, "mul", at, 0)
     for k in range(count):
@@ -82,10 +82,10 @@ def correlate(b: ArrayBuilder, a: Any, v: Any, mode: str = "valid") -> Value:
     """Return the discrete correlation of two vectors."""
     one, two = (atleast_1d(b, x) for x in same_dtype(b, "correlate", a, v))
     n, m = one.type.shape[0], two.type.shape[0]
-    turned = flip(b, two)
-    if mode == "same" and isinstance(n, int) and isinstance(m, int) and m > n:
-        raise OpTypeError("correlate: mode 'same' needs the longer vector first")
-    return convolve(b, one, turned, mode)
+    shorter = isinstance(n, int) and isinstance(m, int) and n < m
+    if mode == "same" and shorter:  # the middle is counted from the other end
+        return flip(b, convolve(b, two, flip(b, one), mode))
+    return convolve(b, one, flip(b, two), mode)
 
 
 def trapezoid(

@@ -32,7 +32,8 @@ def round(b: ArrayBuilder, a: Any, decimals: Any = 0, out: Any = None) -> Value:
 def fix(b: ArrayBuilder, x: Any, out: Any = None) -> Value:
     """Return elements without their fractions."""
     refuse("fix", {"out": out})
-    return emit(b, "trunc", floating(b, x, "fix"))  # type: ignore[no-any-return]
+    held = value(b, x, "fix")
+    return held if not held.type.dtype.is_float else b.op("trunc", held)
 
 
 def nan_to_num(

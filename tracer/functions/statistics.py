@@ -5,7 +5,8 @@ from typing import Any
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
 from ...ir.promote import cast_to
-from ...ir.types import dtype_of
+from ...ir.sizes import smax
+from ...ir.types import F64, dtype_of
 from ..builders import ArrayBuilder
 from ..operands import axes_of, axis_index, emit, floating, refuse, value
 from . import counting, reductions, running
@@ -80,13 +81,15 @@ def cov(
     parts = [_variables(b, x, rowvar) for x in (m, y) if x is not None]
     if dtype is not None:
         parts = [cast_to(b, x, dtype_of(dtype)) for x in parts]
+    else:
+        parts = [cast_to(b, x, F64) for x in parts]
     parts = same_dtype(b, "cov", *parts)
     x = emit(b, "concatenate", parts, 0) if len(parts) > 1 else parts[0]
     mean = reductions.mean(b, x, 1, keepdims=True)
     away = b.op("sub", x, b.broadcast(mean, x.type.shape))
     product = b.op("contract", away, away, lhs="ik", rhs="jk", out="ij")
     taken = ddof if ddof is not None else (0 if bias else 1)
-    made = b.op("div", product, size_like(b, x.type.shape[1] - taken, product))
+    made = b.op("div", product, size_like(b, smax(x.type.shape[1] - taken, 0), product))
     return emit(b, "squeeze", made)  # type: ignore[no-any-return]
 
 
