@@ -26,7 +26,6 @@ from .ir.errors import (
     UnknownFunction,
 )
 from .ir.loc import register_room
-from .reading import adjoint_text, graph_text
 from .tracer.array import TracedArray
 from .tracer.checking import check_numerics
 from .tracer.function import Function, function
@@ -47,6 +46,8 @@ register_room(__file__)
 
 # name -> its module, loaded when it is first asked for: many programs never do
 _TOOLS = {
+    "adjoint_text": ".reading",
+    "graph_text": ".reading",
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
     "check_grads": ".tracer.check_grads",
