@@ -16,15 +16,18 @@ from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
 from ..codegen.sizes import emit_size
+from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR
 from ..codegen.target import Target, emit_object, host
 from ..ir.errors import (
     ArgumentError,
     IndexOutOfRange,
+    NotPositiveDefinite,
     PullbackError,
+    SingularMatrix,
     SizeError,
     TargetError,
 )
-from ..ir.graph import Graph
+from ..ir.graph import Graph, Node
 from ..ir.loc import traced_at
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
@@ -115,6 +118,8 @@ class Program:
         Raises:
             ArgumentError: an array does not fit its input.
             IndexOutOfRange: a gather met an index outside its axis.
+            NotPositiveDefinite, SingularMatrix: a matrix cannot be factored or solved
+                by.
         """
         if self._entry is None:
             outputs = len(self.graph.outputs)
@@ -166,6 +171,9 @@ class Program:
                 f"of size {extent}\n  operands: a {source}, b {made.operands[1].type}"
                 f"{traced_at(made.loc)}"
             )
+        if code in (NOT_POSITIVE_DEFINITE, SINGULAR):
+            made = self.lowered.checks[node]
+            return _unsolvable(made, code, index, axis)
         if code == 4:
             guard = self.graph.guards[node]
             return SizeError(
@@ -175,6 +183,19 @@ class Program:
         if code == 3:
             return KeyboardInterrupt()
         return PullbackError(f"{self.graph.name}: native status {code}")
+
+
+def _unsolvable(made: Node, code: int, index: int, matrix: int) -> PullbackError:
+    """Return the exception of a matrix that cannot be factored or solved by."""
+    name, given = made.primitive.name, made.operands[0].type
+    which = f"matrix {matrix} of the batch" if given.rank > 2 else "the matrix"
+    where = f"\n  operands: a {given}{traced_at(made.loc)}"
+    if code == NOT_POSITIVE_DEFINITE:
+        return NotPositiveDefinite(
+            f"{name}: {which} is not positive definite: its leading minor of order "
+            f"{index} is not positive{where}"
+        )
+    return SingularMatrix(f"{name}: {which} is singular: pivot {index} is 0{where}")
 
 
 def _input_dims(name: str, type: TensorType) -> tuple[int | str, ...]:
