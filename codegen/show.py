@@ -9,8 +9,8 @@ from typing import Any
 
 from ..ir.text import params_text
 from ..ir.types import DType, Shape
-from .index import Index, Opaque, Size, Split
 from .factorize import FactorizePlan
+from .index import Index, Opaque, Size, Split
 from .lower import AnyPlan, Lowered
 from .memory import Buffer
 from .plan import (

@@ -16,7 +16,7 @@ from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
 from .factorize import FactorizePlan, emit_factorize
 from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
-from .llvm import I64, PTR, Module, Reg, const
+from .llvm import I64, Module, Reg, const
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter

@@ -21,14 +21,13 @@ from ..codegen.target import Target, emit_object, host
 from ..ir.errors import (
     ArgumentError,
     IndexOutOfRange,
-    NotPositiveDefinite,
     PullbackError,
-    SingularMatrix,
     SizeError,
     TargetError,
 )
 from ..ir.graph import Graph, Node
 from ..ir.loc import traced_at
+from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
 from ..ir.sizes import SizeExpr, evaluate_size
@@ -188,14 +187,11 @@ class Program:
 def _unsolvable(made: Node, code: int, index: int, matrix: int) -> PullbackError:
     """Return the exception of a matrix that cannot be factored or solved by."""
     name, given = made.primitive.name, made.operands[0].type
-    which = f"matrix {matrix} of the batch" if given.rank > 2 else "the matrix"
+    which = matrix if given.rank > 2 else None
+    describe = not_definite if code == NOT_POSITIVE_DEFINITE else singular
+    error = describe(name, index, which)
     where = f"\n  operands: a {given}{traced_at(made.loc)}"
-    if code == NOT_POSITIVE_DEFINITE:
-        return NotPositiveDefinite(
-            f"{name}: {which} is not positive definite: its leading minor of order "
-            f"{index} is not positive{where}"
-        )
-    return SingularMatrix(f"{name}: {which} is singular: pivot {index} is 0{where}")
+    return type(error)(f"{error}{where}")
 
 
 def _input_dims(name: str, type: TensorType) -> tuple[int | str, ...]:

@@ -21,9 +21,7 @@ def emit_cholesky(tools: Tools) -> str:
         return name
     block = _emit_block(tools)
     substitute = emit_substitute(tools)
-    fn = module.function(
-        name, I64, [(PTR, ""), (I64, ""), (PTR, "")], attrs="noinline"
-    )
+    fn = module.function(name, I64, [(PTR, ""), (I64, ""), (PTR, "")], attrs="noinline")
     x, n, work = fn.args
     square = fn.gep(work, i64(tools.gemm_bytes))
     panel = fn.gep(square, i64(tools.square_bytes))
@@ -153,5 +151,3 @@ def _emit_block(tools: Tools) -> str:
     for_range(fn, n, one, column)
     fn.ret(i64(0))
     return name
-
-

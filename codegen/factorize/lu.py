@@ -13,9 +13,9 @@ def emit_lu(tools: Tools) -> str:
 
         void name(ptr x, i64 n, ptr pivots, ptr order, ptr sign, ptr work)
 
-    x (n, n) holds the matrix negated and becomes the packed factors. Row i was exchanged
-    with row pivots[i]; order[i] is where it came from; sign is the parity of that. A
-    column of zeros has a pivot of 0, and a NaN counts as larger than any number.
+    x (n, n) holds the matrix negated and becomes the packed factors. Row i was
+    exchanged with row pivots[i]; order[i] is where it came from; sign is the parity of
+    that. A column of zeros has a pivot of 0; a NaN counts as larger than any number.
     """
     name = f"pb_lu_{tools.dtype}"
     module = tools.module

@@ -102,9 +102,7 @@ class _Emitter:
 
     def demand_pivots(self, matrix: Reg, at: Reg) -> None:
         """Emit leaving where the diagonal has a 0."""
-        zero = self.fn.call(
-            emit_diagonal_zero(self.tools), I64, (matrix, self.n)
-        )
+        zero = self.fn.call(emit_diagonal_zero(self.tools), I64, (matrix, self.n))
         bad = self.fn.icmp("ne", zero, self.n)
         self.fail_if(bad, SINGULAR, zero, at, self.n)
 
@@ -115,12 +113,12 @@ class _Emitter:
 
         def line(i: Reg, _: list[Reg]) -> list[Reg]:
             # what is above the diagonal is not read, be it NaN
-            places = [self.tools.at(fn, p, (i, n)) for p in (x, out)]
-            self.copy_negated(*places, fn.add(i, one))
+            source, goal = (self.tools.at(fn, p, (i, n)) for p in (x, out))
+            self.copy_negated(source, goal, fn.add(i, one))
             self.tools.lanes(
                 fn, fn.add(i, one), n,
                 lambda j, ty: fn.store(
-                    const(ty, 0.0), self.tools.at(fn, places[1], (j, None))
+                    const(ty, 0.0), self.tools.at(fn, goal, (j, None))
                 ),
             )  # fmt: skip
             return []

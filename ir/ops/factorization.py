@@ -7,8 +7,6 @@ triangular solves and contractions, so they have derivatives again.
 
 from typing import Any
 
-import numpy as np
-
 from ..builder import Builder
 from ..forms import Factorize
 from ..graph import Value
@@ -185,8 +183,21 @@ def _triangular_vjp(
 ) -> list[Value | None]:
     # Giles, Collected matrix derivative results (2008), 2.3.1
     pulled = _solve(b, x, ct, lower, not transpose, unit)
-    pair = (out, pulled) if transpose else (pulled, out)
-    return [part(b, b.neg(_times(b, *pair, "ik,jk->ij")), lower, unit), pulled]
+    left, right = (out, pulled) if transpose else (pulled, out)
+    whole = b.neg(_times(b, left, right, "ik,jk->ij"))
+    return [part(b, whole, lower, unit), pulled]
+
+
+def _triangle(
+    x: tuple[int | None, ...],
+    y: tuple[int | None, ...],
+    *,
+    lower: bool = False,
+    transpose: bool = False,
+    unit: bool = False,
+) -> Sample:
+    params = {"lower": lower, "transpose": transpose, "unit": unit}
+    return Sample((x, y), params, make=triangular)
 
 
 triangular_solve = _record(
@@ -197,25 +208,12 @@ triangular_solve = _record(
     infer=_triangular_infer,
     evaluate=triangular_solved,
     vjp=_triangular_vjp,
-    samples=tuple(
-        Sample(
-            ((None, None), (None, m)),
-            {"lower": lower, "transpose": transpose, "unit": unit},
-            make=triangular,
-        )
-        for lower, transpose, unit, m in (
-            (True, False, False, 3),
-            (True, True, False, 1),
-            (False, False, False, 30),
-            (False, True, True, 5),
-        )
-    )
-    + (
-        Sample(
-            ((None, 5, 5), (None, 5, 2)),
-            {"lower": True, "transpose": False, "unit": True},
-            make=triangular,
-        ),
+    samples=(
+        _triangle((None, None), (None, 3), lower=True),
+        _triangle((None, None), (None, 1), lower=True, transpose=True),
+        _triangle((None, None), (None, 30)),
+        _triangle((None, None), (None, 5), transpose=True, unit=True),
+        _triangle((None, 5, 5), (None, 5, 2), lower=True, unit=True),
     ),
     doc="Solution of a triangular system; raises where its diagonal has a 0.",
 )
@@ -354,8 +352,8 @@ def _lu_solve_vjp(
     # Giles, Collected matrix derivative results (2008), 2.3.1. The factors have no
     # cotangent: they are those of x, which takes all of it.
     pulled = b.op("lu_solve", x, packed, pivots, ct, transpose=not transpose)
-    pair = (out, pulled) if transpose else (pulled, out)
-    return [b.neg(_times(b, *pair, "ik,jk->ij")), None, None, pulled]
+    left, right = (out, pulled) if transpose else (pulled, out)
+    return [b.neg(_times(b, left, right, "ik,jk->ij")), None, None, pulled]
 
 
 lu_solve = _record(
@@ -381,4 +379,3 @@ lu_solve = _record(
     ),
     doc="Solution of a system by the factors that lu made of its matrix.",
 )
-

@@ -11,6 +11,23 @@ Array = np.ndarray[Any, Any]
 Shapes = Sequence[tuple[int, ...]]
 
 
+def _which(matrix: int | None) -> str:
+    return "the matrix" if matrix is None else f"matrix {matrix} of the batch"
+
+
+def not_definite(name: str, minor: int, matrix: int | None) -> NotPositiveDefinite:
+    """Return the error of a leading minor, counted from 1; None: there is no batch."""
+    return NotPositiveDefinite(
+        f"{name}: {_which(matrix)} is not positive definite: "
+        f"its leading minor of order {minor} is not positive"
+    )
+
+
+def singular(name: str, pivot: int, matrix: int | None) -> SingularMatrix:
+    """Return the error of a pivot, counted from 0; None: there is no batch."""
+    return SingularMatrix(f"{name}: {_which(matrix)} is singular: pivot {pivot} is 0")
+
+
 def cholesky_of(x: Any) -> Any:
     """Return the Cholesky factors of the lower triangles.
 
@@ -19,19 +36,29 @@ def cholesky_of(x: Any) -> Any:
     """
     if np.size(x) == 0:
         return np.zeros_like(x)
-    try:
+    if _is_definite(x):
         return np.linalg.cholesky(x)
+    n = x.shape[-1]
+    for matrix, held in enumerate(x.reshape(-1, n, n)):
+        for minor in range(1, n + 1):
+            if not _is_definite(held[:minor, :minor]):
+                raise not_definite("cholesky", minor, matrix if x.ndim > 2 else None)
+    raise AssertionError(f"no matrix fails of a batch that does: {x}")
+
+
+def _is_definite(x: Any) -> bool:
+    try:
+        return not bool(np.any(np.isnan(np.linalg.cholesky(x))))
     except np.linalg.LinAlgError:
-        pass
-    for at in np.ndindex(x.shape[:-2]):
-        for minor in range(1, x.shape[-1] + 1):
-            try:
-                np.linalg.cholesky(x[at][:minor, :minor])
-            except np.linalg.LinAlgError:
-                raise NotPositiveDefinite(
-                    f"cholesky: leading minor {minor} of matrix {at} is not positive"
-                ) from None
-    raise NotPositiveDefinite("cholesky: a leading minor is not positive")
+        return False
+
+
+def _demand_pivots(name: str, diagonal: Any) -> None:
+    n = diagonal.shape[-1]
+    for matrix, held in enumerate(diagonal.reshape(-1, n)) if n else ():
+        if np.any(held == 0):
+            pivot = int(np.argmax(held == 0))
+            raise singular(name, pivot, matrix if diagonal.ndim > 1 else None)
 
 
 def lu_of(x: Any) -> tuple[Any, ...]:
@@ -58,9 +85,7 @@ def lu_of(x: Any) -> tuple[Any, ...]:
     return packed, pivots, order, sign
 
 
-def triangular_solved(
-    x: Any, y: Any, lower: bool, transpose: bool, unit: bool
-) -> Any:
+def triangular_solved(x: Any, y: Any, lower: bool, transpose: bool, unit: bool) -> Any:
     """Return the solution of a triangular system.
 
     Raises:
@@ -70,8 +95,7 @@ def triangular_solved(
     diagonal = np.ones(x.shape[:-1], x.dtype)
     if not unit:
         diagonal = np.diagonal(x, axis1=-2, axis2=-1)
-    if np.any(diagonal == 0):
-        raise SingularMatrix("triangular_solve: the diagonal has a 0")
+    _demand_pivots("triangular_solve", diagonal)
     held = held + diagonal[..., None] * np.eye(x.shape[-1], dtype=x.dtype)
     return np.linalg.solve(np.swapaxes(held, -1, -2) if transpose else held, y)
 
@@ -82,10 +106,8 @@ def lu_solved(x: Any, packed: Any, pivots: Any, y: Any, transpose: bool) -> Any:
     Raises:
         SingularMatrix: a pivot is 0.
     """
-    try:
-        return np.linalg.solve(np.swapaxes(x, -1, -2) if transpose else x, y)
-    except np.linalg.LinAlgError:
-        raise SingularMatrix("lu_solve: a pivot is 0") from None
+    _demand_pivots("lu_solve", np.diagonal(packed, axis1=-2, axis2=-1))
+    return np.linalg.solve(np.swapaxes(x, -1, -2) if transpose else x, y)
 
 
 # --- matrices -------------------------------------------------------------------------

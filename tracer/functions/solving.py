@@ -42,12 +42,12 @@ def cholesky(b: ArrayBuilder, a: Any, /, *, upper: bool = False) -> Value:
     if upper:
         held = matrix_transpose(b, held)
     made = b.op("cholesky", held)
-    return matrix_transpose(b, made) if upper else made  # type: ignore[no-any-return]
+    return matrix_transpose(b, made) if upper else made
 
 
 def _right(b: ArrayBuilder, x: Value, vector: bool) -> Value:
     """Return right sides as columns."""
-    return b.op("expand_dims", x, axes=(1,)) if vector else x  # type: ignore[no-any-return]
+    return b.op("expand_dims", x, axes=(1,)) if vector else x
 
 
 def _sides(b: ArrayBuilder, name: str, x: Value, y: Value) -> tuple[Value, Value]:
@@ -69,12 +69,12 @@ def _sides(b: ArrayBuilder, name: str, x: Value, y: Value) -> tuple[Value, Value
     return fit(b, x, (*batch, n, n)), fit(b, y, (*batch, n, m))
 
 
-def solve(b: ArrayBuilder, a: Any, b_: Any, /) -> Value:
-    """Return x of a x = b; b of one axis is one right side, else columns are.
+def solve(b: ArrayBuilder, a: Any, rhs: Any, /) -> Value:
+    """Return x of a x = rhs; rhs of one axis is one right side, else columns are.
 
     Raises when run, SingularMatrix: a pivot is exactly 0.
     """
-    single, right = _matrix(b, a, "solve"), value(b, b_, "solve")
+    single, right = _matrix(b, a, "solve"), value(b, rhs, "solve")
     vector = right.type.rank == 1  # as NumPy 2 has it: nothing else is a vector
     left, right = _sides(b, "solve", single, _right(b, right, vector))
     # a matrix is factored before it is repeated along a batch
@@ -140,21 +140,18 @@ def slogdet(b: ArrayBuilder, a: Any) -> SlogdetResult:
 
 
 def triangular_solve(
-    b: ArrayBuilder, a: Any, b_: Any, /, *,
+    b: ArrayBuilder, a: Any, rhs: Any, /, *,
     lower: bool = True, transpose: bool = False, unit: bool = False,
 ) -> Value:  # fmt: skip
-    """Return x of a x = b for a triangle of a; the other is not read.
+    """Return x of a x = rhs for a triangle of a; the other is not read.
 
-    Args:
-        a: matrices (..., n, n).
-        b: one right side (n,), or columns (..., n, m).
-        lower: which triangle.
-        transpose: solve by the transpose of the triangle.
-        unit: the diagonal is ones, whatever a holds there.
+    a is (..., n, n), and rhs one right side (n,) or columns (..., n, m). `lower` tells
+    which triangle, `transpose` solves by its transpose, and `unit` takes ones for the
+    diagonal, whatever is there.
 
     Raises when run, SingularMatrix: the diagonal has a 0.
     """
-    left, right = _matrix(b, a, "triangular_solve"), value(b, b_, "triangular_solve")
+    left, right = _matrix(b, a, "triangular_solve"), value(b, rhs, "triangular_solve")
     vector = right.type.rank == 1
     left, right = _sides(b, "triangular_solve", left, _right(b, right, vector))
     out = b.op(
