@@ -66,8 +66,11 @@ Evaluate = Callable[..., Any]
 # (builder, cotangents, results, *operands, **params) -> one cotangent an operand; one
 # result passes its cotangent and itself without a tuple
 VjpRule = Callable[..., "Sequence[Value | None]"]
-# (shapes of the operands, random generator) -> the operands, in f64. Any: NumPy arrays
-MakeOperands = Callable[[Sequence[tuple[int, ...]], np.random.Generator], Sequence[Any]]
+# (shapes of the operands, random generator) -> the operands, in f64. Any: NumPy arrays.
+# The generator by name: NumPy loads its module, and hashlib, for whoever asks for it.
+MakeOperands = Callable[
+    [Sequence[tuple[int, ...]], "np.random.Generator"], Sequence[Any]
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -113,7 +113,7 @@ def lu_solved(x: Any, packed: Any, pivots: Any, y: Any, transpose: bool) -> Any:
 # --- matrices -------------------------------------------------------------------------
 
 
-def positive_definite(shapes: Shapes, rng: np.random.Generator) -> list[Array]:
+def positive_definite(shapes: Shapes, rng: "np.random.Generator") -> list[Array]:
     """Return lower triangles of positive definite matrices; anything above them."""
     (shape,) = shapes
     x = rng.standard_normal(shape)
@@ -122,7 +122,7 @@ def positive_definite(shapes: Shapes, rng: np.random.Generator) -> list[Array]:
     return [np.tril(whole) + np.triu(rng.standard_normal(shape), 1)]
 
 
-def triangular(shapes: Shapes, rng: np.random.Generator) -> list[Array]:
+def triangular(shapes: Shapes, rng: "np.random.Generator") -> list[Array]:
     """Return matrices whose triangles are well conditioned, and right sides."""
     shape, right = shapes
     n = shape[-1]
@@ -132,7 +132,7 @@ def triangular(shapes: Shapes, rng: np.random.Generator) -> list[Array]:
     return [x, rng.standard_normal(right)]
 
 
-def solvable(shapes: Shapes, rng: np.random.Generator) -> list[Array]:
+def solvable(shapes: Shapes, rng: "np.random.Generator") -> list[Array]:
     """Return matrices whose pivots are clear, then their factors and right sides."""
     shape = shapes[0]
     n = shape[-1]
