@@ -29,6 +29,7 @@ from .scalar import ScalarEmitter, Typed, register_type
 from .sizes import emit_size
 
 STORAGE = {"bool": "i8"}
+MOST_LANES = 32
 
 
 def storage_type(dtype: DType, width: int) -> str:
@@ -322,6 +323,14 @@ class Body:
         if factor == 1 and not atoms:
             base = fn.add(self._scalar_part(step.offset), self.vars[self.axis])
             address = self._address(step.slot, base, dtype)
+            # a masked load that reads nothing is slow where its address is not mapped
+            held = None if step.mask is None else self.regs[step.mask]
+            if held is not None and width_of(held.ty) == 1 and self.width > 1:
+                # one answer for all lanes
+                address = fn.select(held, address, self._zeros())
+                mask = self.lane_mask
+            elif held is not None and mask is not None and self.width > 1:
+                address = fn.select(fn.any_lane(mask), address, self._zeros())
             if mask is None:
                 reg = fn.load(address, ty)
             elif self.width == 1:
@@ -341,8 +350,12 @@ class Body:
         return self._from_storage(fn.masked_gather(addresses, mask, ty, other), dtype)
 
     def _zeros(self) -> Reg:
-        """Return the address of 8 zero bytes, read where a masked load is off."""
+        """Return the address of a vector of zeros, read where a masked load is off."""
         if self._dummy is None:
-            self._dummy = self.fn.alloca(llvm.I64, 1, 8)
-            self.fn.head.append(f"  store i64 0, ptr {self._dummy.ref}, align 8")
+            words = MOST_LANES
+            self._dummy = self.fn.alloca(llvm.I64, words, 64)
+            zeros = const(vec(llvm.I64, words), 0)
+            self.fn.head.append(
+                f"  store {zeros.ty} {zeros.ref}, ptr {self._dummy.ref}, align 64"
+            )
         return self._dummy

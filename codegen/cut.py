@@ -13,8 +13,9 @@ from ..ir.forms import Map
 from ..ir.graph import Node, Value
 from ..ir.types import Shape
 from .cost import node_cost
+from .launches import Group, OrderKey, Schedule
 from .memory import Buffer
-from .schedule import REPEAT, Group, OrderKey, Schedule
+from .schedule import REPEAT
 
 BODY = 128  # scalar instructions in one body
 STREAMS = 16  # buffers one body reads or writes

@@ -15,6 +15,7 @@ from ..ir.sizes import SizeExpr
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
+from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
@@ -22,7 +23,7 @@ from .plan import Bound, KernelPlan, Planner
 from .repeat import Repeats, describe
 from .scan import plan_scan
 from .scatter import plan_scatter
-from .schedule import Schedule, Whole, build_schedule
+from .schedule import build_schedule
 from .target import Target
 from .views import strip_views
 from .whole import (

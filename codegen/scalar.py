@@ -45,7 +45,9 @@ class ScalarEmitter(Elementary):
     def _arith(self, f: str, i: str, x: Typed, y: Typed) -> Typed:
         fn = self.fn
         if x.dtype is BOOL:
-            raise TargetError(f"{i} of bool is not an instruction: cast first")
+            if i == "sub":
+                raise TargetError("sub of bool is not an instruction: cast first")
+            i = "or_" if i == "add" else "and_"
         return Typed(getattr(fn, f if x.dtype.is_float else i)(x.reg, y.reg), x.dtype)
 
     def add(self, x: Typed, y: Typed) -> Typed:

@@ -6,8 +6,6 @@ of level L wrote needs level L + 1. Results of one level and one space share one
 forward and adjoint alike. Cost: O(nodes); nothing recurses.
 """
 
-from dataclasses import dataclass, field
-
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import (
@@ -27,6 +25,7 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import summed_labels
 from ..ir.types import Shape
 from .cost import node_cost
+from .launches import Group, OrderKey, Schedule, Whole
 from .memory import Buffer
 from .views import grows, has_split, is_alias, strip_views
 
@@ -34,44 +33,6 @@ RECOMPUTE = 24  # an inlined value dearer than this is stored if several places 
 REPEAT = 8  # the same for a value several kernels of its own space need
 EXPAND = 2  # the same for a value a broadcast repeats
 UNBOUNDED = 1 << 30
-
-OrderKey = tuple[int, ...]  # level, kind, number within, chunk
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """A loop kernel in the making: one space, one set of reduced axes."""
-
-    key: OrderKey
-    space: Shape
-    reduced: tuple[int, ...]
-    reduces: list[Node] = field(default_factory=list)
-    stores: list[Value] = field(default_factory=list)
-    copies: list[tuple[Value, Buffer]] = field(default_factory=list)
-    members: list[Value] = field(default_factory=list)  # inlined or stored, in order
-
-
-@dataclass(slots=True)
-class Whole:
-    """A launch that is no loop kernel: a contraction, an index check, and others."""
-
-    key: OrderKey
-    node: Node
-    kind: str
-
-
-@dataclass(slots=True)
-class Schedule:
-    """The decisions: groups and whole launches, and the buffer of each stored value."""
-
-    graph: Graph
-    groups: list[Group]
-    wholes: list[Whole]
-    buffers: dict[Value, Buffer]
-    home: dict[Value, OrderKey]
-    inlined_cost: dict[Value, int]
-    constants: list[ArrayConstant]
-    alias: dict[Value, Value]
 
 
 class Scheduler:

@@ -19,7 +19,7 @@ Operand = Value | int | float
 
 # Ops that put zeros where a value is not wanted. Their results and, in an adjoint, all
 # that is computed from these may be masked.
-MASKS = frozenset({"select", "mask_mul", "place", "scatter_add"})
+MASKS = frozenset({"select", "mask_mul", "place", "shift", "scatter_add"})
 
 # Ops whose results may not be finite where their operands are, in the range of ordinary
 # numbers. What is computed from these may not be finite either.

@@ -11,6 +11,7 @@ from ..ir.loc import traced_at, user_loc
 from .functions import counting, reductions, running
 from .functions.table import BY_NUMPY, Impl, public_name
 from .operands import value
+from .refused import REFUSED
 
 # ufunc.reduce that is a reduction here
 _REDUCE: dict[np.ufunc, Impl] = {
@@ -95,6 +96,10 @@ def of_function(function: Callable[..., Any]) -> Impl:
 def unknown(function: Callable[..., Any], method: str = "") -> UnknownFunction:
     """Return the error of a NumPy callable without a traced form."""
     name = public_name(function) + method
+    if name in REFUSED:
+        return UnknownFunction(
+            f"np.{name} has no traced form{traced_at(user_loc(2))}\n  {REFUSED[name]}"
+        )
     known = sorted({public_name(f) for f in BY_NUMPY})
     near = difflib.get_close_matches(name, known, 3, 0.5)
     advice = (

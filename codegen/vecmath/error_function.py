@@ -23,6 +23,7 @@ from .special_coefficients import (
 )
 
 _SHIFT = 2.5
+_LOG_ERFC_ONE = (-1.8496055603027344, 5.03694863596138e-08)  # in f32
 # erfc rounds to 0 beyond, in f64; so it does in f32.
 _ERFC_HIGH = 28.0
 _ERFC_HIGH_F32 = 10.2
@@ -34,13 +35,32 @@ def erf(fn: Function, x: Reg) -> Reg:
     wide = k.fmt.bits == 64
     one, size = k.num(1.0), fn.fabs(x)
     z = fn.fmul(size, size)
-    p = k.poly(z, ERF_F64 if wide else ERF_F32, fn.fmul(z, z))
+    z2 = fn.fmul(z, z)
+    # The coefficient of z is the largest: its product is rounded once, with the sum.
+    first, second, *others = ERF_F64 if wide else ERF_F32
+    p = k.fma(z2, k.poly(z, others, z2), k.num(first))
+    p = k.fma(z, k.num(second), p)
     y = k.fma(size, p, size)
     v = fn.fsub(k.at_most(size, 6.0 if wide else 4.0), one)
-    g = k.poly(v, ERF_FAR_F64 if wide else ERF_FAR_F32, fn.fmul(v, v))
-    far = fn.fsub(one, exp_moderate(k, g))
+    far = fn.fsub(one, _far(k, v) if wide else _far_f32(k, v))
     # A NaN goes the near way.
     return fn.copysign(fn.select(fn.fcmp("ult", size, one), y, far), x)
+
+
+def _far(k: Lanes, v: Reg) -> Reg:
+    """Return erfc(1 + v), to be subtracted from 1."""
+    return exp_moderate(k, k.poly(v, ERF_FAR_F64, k.fn.fmul(v, v)))
+
+
+def _far_f32(k: Lanes, v: Reg) -> Reg:
+    """Return the same; what the exponent loses comes in afterwards."""
+    fn = k.fn
+    start, start_low = (k.num(part) for part in _LOG_ERFC_ONE)
+    q = k.poly(v, ERF_FAR_F32, fn.fmul(v, v))
+    g = k.fma(v, q, start)
+    low = fn.fadd(k.fma(v, q, fn.fsub(start, g)), start_low)
+    y = exp_moderate(k, g)
+    return k.fma(y, low, y)
 
 
 def erfc(fn: Function, x: Reg) -> Reg:

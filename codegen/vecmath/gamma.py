@@ -142,28 +142,54 @@ def _lgamma_near(k: Lanes, w: Reg) -> Pair:
     return value, k.fma(w, low, value_low)
 
 
+def _reciprocals(k: Lanes, size: Reg, far: Reg) -> tuple[Reg, Reg, Reg]:
+    """Return y in [1, 2) and what digamma(y) lacks to digamma(size), as a pair.
+
+    It is 1/(size - 1) + ... + 1/y as one quotient, whose parts are carried as pairs, or
+    -1/size below 1. Where `far` holds it is 1/size, and y is nothing.
+    """
+    fn = k.fn
+    zero, one = k.num(0.0), k.num(1.0)
+    y, num, num_low, den, den_low = size, zero, zero, one, zero
+    for _ in range(_STEPS):
+        above = fn.fcmp("oge", y, k.num(2.0))
+        less = fn.fsub(y, one)
+        product, product_low = k.two_prod(num, less)
+        more, error = k.two_sum(product, den)
+        error = fn.fadd(fn.fadd(error, product_low), k.fma(num_low, less, den_low))
+        scaled, scaled_low = k.two_prod(den, less)
+        scaled_low = k.fma(den_low, less, scaled_low)
+        y = fn.select(above, less, y)
+        num, num_low = fn.select(above, more, num), fn.select(above, error, num_low)
+        den, den_low = (
+            fn.select(above, scaled, den),
+            fn.select(above, scaled_low, den_low),
+        )
+    low = fn.fcmp("olt", size, one)
+    outside = fn.or_(low, far)
+    num = fn.select(far, one, fn.select(low, k.num(-1.0), num))
+    den = fn.select(outside, size, den)
+    num_low, den_low = (fn.select(outside, zero, v) for v in (num_low, den_low))
+    inverse = fn.fdiv(one, den)
+    quotient = fn.fmul(num, inverse)
+    rest = fn.fadd(k.fnma(quotient, den, num), k.fnma(quotient, den_low, num_low))
+    y = fn.select(low, fn.fadd(size, one), y)
+    return y, quotient, fn.fmul(rest, inverse)
+
+
 def _digamma(k: Lanes, x: Reg) -> Reg:
     fn = k.fn
     zero, one, size = k.num(0.0), k.num(1.0), fn.fabs(x)
     far = fn.fcmp("oge", size, k.num(_FAR))
-    # digamma(a) = digamma(y) + num/den, 1 <= y < 2
-    y, num, den = size, zero, one
-    for _ in range(_STEPS):
-        above = fn.fcmp("oge", y, k.num(2.0))
-        y = fn.select(above, fn.fsub(y, one), y)
-        num = fn.select(above, k.fma(num, y, den), num)
-        den = fn.select(above, fn.fmul(den, y), den)
+    y, quotient, quotient_low = _reciprocals(k, size, far)
     low = fn.fcmp("olt", size, one)
-    y = fn.select(low, fn.fadd(size, one), y)
-    num = fn.select(far, one, fn.select(low, k.num(-1.0), num))
-    den = fn.select(far, size, fn.select(low, size, den))
-    quotient = fn.fdiv(num, den)
     root, root_low = (k.num(part) for part in _DIGAMMA_ROOT)
     distance = fn.fsub(fn.fsub(y, root), root_low)
     w = fn.fsub(y, k.num(1.5))
     near = fn.fmul(distance, k.poly(w, DIGAMMA_NEAR, fn.fmul(w, w)))
     high, error = k.two_sum(near, quotient)
     # Where the quotient is infinite its error is no number.
+    error = fn.fadd(error, quotient_low)
     error = fn.select(fn.fcmp("olt", fn.fabs(high), k.num(_INF)), error, zero)
     # log(a) - 1/(2a) - z t(z), where quotient is 1/a
     log, log_low = log_pair(k, fn.select(far, size, one), zero)

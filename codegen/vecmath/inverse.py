@@ -12,6 +12,12 @@ from .special_coefficients import ASIN_F32, ASIN_F64, ATAN_F32, ATAN_F64
 _TAN_EIGHTH = 0.41421356237309503
 _TAN_THREE_EIGHTHS = 2.414213562373095
 _INF = float("inf")
+_THREE_QUARTERS_PI = {
+    64: (2.356194490192345, 9.184850993605148e-17),
+    32: (2.356194496154785, -5.962440319251527e-09),
+}
+# Points nearer to the origin are moved away by the factor.
+_SMALL = {64: (2.0**-800, 2.0**200), 32: (2.0**-60, 2.0**50)}
 
 
 def _arc(k: Lanes, size: Reg) -> tuple[Reg, Reg, Reg]:
@@ -65,13 +71,15 @@ def acos(fn: Function, x: Reg) -> Reg:
     return _turned(k, base, base_low, factor, w, tail)
 
 
-def _octants(k: Lanes, y: Reg, x: Reg) -> tuple[Reg, Reg, Reg]:
-    """Return the masks y/x > tan(pi/8), y/x > tan(3pi/8), and the turn in pi/4."""
+def _base(k: Lanes, part: int, middle: Reg, steep: Reg, left: Reg | None) -> Reg:
+    """Return the angle that was turned by, or its low part."""
     fn = k.fn
-    middle = fn.fcmp("ogt", y, fn.fmul(x, k.num(_TAN_EIGHTH)))
-    steep = fn.fcmp("ogt", y, fn.fmul(x, k.num(_TAN_THREE_EIGHTHS)))
-    turn = fn.select(middle, k.num(1.0), k.num(0.0))
-    return middle, steep, fn.select(steep, k.num(2.0), turn)
+    quarter = k.fmt.half_pi[part]
+    none, half = k.num(0.0), k.num(quarter / 2)
+    if left is not None:
+        none = fn.select(left, k.num(2.0 * quarter), none)
+        half = fn.select(left, k.num(_THREE_QUARTERS_PI[k.fmt.bits][part]), half)
+    return fn.select(steep, k.num(quarter), fn.select(middle, half, none))
 
 
 def _angle(k: Lanes, y: Reg, x: Reg, left: Reg | None) -> Reg:
@@ -79,7 +87,8 @@ def _angle(k: Lanes, y: Reg, x: Reg, left: Reg | None) -> Reg:
     fn = k.fn
     wide = k.fmt.bits == 64
     zero = k.num(0.0)
-    middle, steep, turn = _octants(k, y, x)
+    middle = fn.fcmp("ogt", y, fn.fmul(x, k.num(_TAN_EIGHTH)))
+    steep = fn.fcmp("ogt", y, fn.fmul(x, k.num(_TAN_THREE_EIGHTHS)))
     less, less_low = k.two_sum(y, fn.fneg(x))
     more, more_low = k.two_sum(y, x)
     num = fn.select(steep, fn.fneg(x), fn.select(middle, less, y))
@@ -96,11 +105,8 @@ def _angle(k: Lanes, y: Reg, x: Reg, left: Reg | None) -> Reg:
     tail = k.fnma(fn.fmul(t, z), p, fn.fmul(rest, inverse))
     sign = k.num(1.0)
     if left is not None:
-        turn = fn.select(left, fn.fsub(k.num(4.0), turn), turn)
         sign = fn.select(left, k.num(-1.0), sign)
-    quarter, quarter_low, _ = k.fmt.half_pi
-    base = fn.fmul(turn, k.num(quarter / 2))
-    base_low = fn.fmul(turn, k.num(quarter_low / 2))
+    base, base_low = (_base(k, part, middle, steep, left) for part in (0, 1))
     return _turned(k, base, base_low, sign, t, tail)
 
 
@@ -114,11 +120,7 @@ def atan(fn: Function, x: Reg) -> Reg:
 
 def atan2(fn: Function, y: Reg, x: Reg) -> Reg:
     """Return the angle of the point (x, y), as C99 Annex F.9.1.4 has it."""
-    return Lanes(fn, x.ty).through_f64(_atan2, y, x)
-
-
-def _atan2(k: Lanes, y: Reg, x: Reg) -> Reg:
-    fn = k.fn
+    k = Lanes(fn, x.ty)
     zero, one, inf = k.num(0.0), k.num(1.0), k.num(_INF)
     height, width = fn.fabs(y), fn.fabs(x)
     # Infinite lengths are 1 beside 0, or beside each other.
@@ -126,13 +128,17 @@ def _atan2(k: Lanes, y: Reg, x: Reg) -> Reg:
     endless = fn.or_(tall, broad)
     height = fn.select(endless, fn.select(tall, one, zero), height)
     width = fn.select(endless, fn.select(broad, one, zero), width)
-    # Sums stay finite, and remainders of divisions above the subnormals.
+    # Sums stay finite; remainders of divisions, and most lengths, are not subnormal.
     larger = fn.select(fn.fcmp("ogt", height, width), height, width)
-    scale = fn.select(fn.fcmp("ogt", larger, k.num(2.0**1000)), k.num(2.0**-4), one)
-    scale = fn.select(fn.fcmp("olt", larger, k.num(2.0**-800)), k.num(2.0**200), scale)
+    fmt = k.fmt
+    top = k.num(2.0 ** (fmt.bias - fmt.fraction - 4))
+    bottom, raised = _SMALL[fmt.bits]
+    up = k.num(2.0 ** (fmt.fraction + 1))
+    scale = fn.select(fn.fcmp("ogt", larger, top), k.num(2.0**-4), up)
+    scale = fn.select(fn.fcmp("olt", larger, k.num(bottom)), k.num(raised), scale)
     height, width = fn.fmul(height, scale), fn.fmul(width, scale)
     nothing = fn.fcmp("oeq", larger, zero)
     width = fn.select(nothing, one, width)
     left = fn.icmp("slt", k.bits(x), k.word(0))
     angle = fn.copysign(_angle(k, height, width, left), y)
-    return fn.select(fn.fcmp("uno", x, y), fn.fadd(x, y), angle)
+    return k.nan_like(k.nan_like(angle, x), y)

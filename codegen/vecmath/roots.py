@@ -50,6 +50,7 @@ def hypot(fn: Function, x: Reg, y: Reg) -> Reg:
     """Return sqrt(x^2 + y^2) without overflow on the way."""
     k = Lanes(fn, x.ty)
     length = k.through_f64(_hypot if k.fmt.bits == 64 else _hypot_short, x, y)
+    length = k.nan_like(k.nan_like(length, x), y)
     inf = k.num(_INF)
     endless = fn.or_(fn.fcmp("oeq", fn.fabs(x), inf), fn.fcmp("oeq", fn.fabs(y), inf))
     return fn.select(endless, inf, length)

@@ -10,6 +10,7 @@ from ..primitive import Domain
 from .factory import accept_float, elementwise
 
 NUMBERS = "fiu"
+ANY = "fiub"  # of bool, a sum is an or, a product an and
 POSITIVE = Domain(0.3, 3.0)
 
 neg = elementwise(
@@ -25,7 +26,7 @@ neg = elementwise(
 add = elementwise(
     "add",
     mirrors=[np.add],
-    kinds=NUMBERS,
+    kinds=ANY,
     scalar=lambda s, x, y: s.add(x, y),
     partials=lambda b, out, x, y: (1.0, 1.0),
     exact=True,
@@ -45,7 +46,7 @@ mul = elementwise(
     "mul",
     mirrors=[np.multiply],
     tf_name="multiply",
-    kinds=NUMBERS,
+    kinds=ANY,
     scalar=lambda s, x, y: s.mul(x, y),
     partials=lambda b, out, x, y: (y, x),
     exact=True,
@@ -129,7 +130,7 @@ def _minimum_vjp(
 maximum = elementwise(
     "maximum",
     mirrors=[np.maximum],
-    kinds=NUMBERS,
+    kinds=ANY,
     scalar=lambda s, x, y: s.maximum(x, y),
     vjp=_maximum_vjp,
     exact=True,
@@ -139,7 +140,7 @@ maximum = elementwise(
 minimum = elementwise(
     "minimum",
     mirrors=[np.minimum],
-    kinds=NUMBERS,
+    kinds=ANY,
     scalar=lambda s, x, y: s.minimum(x, y),
     vjp=_minimum_vjp,
     exact=True,

@@ -34,7 +34,7 @@ bitwise_or = elementwise(
     scalar=lambda s, x, y: s.or_(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
-    samples=(*_PAIR, _BOOLS),
+    samples=(_PAIR[1], _BOOLS),
     doc="The bits that either has.",
 )
 bitwise_xor = elementwise(
@@ -45,7 +45,7 @@ bitwise_xor = elementwise(
     scalar=lambda s, x, y: s.xor(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
-    samples=(*_PAIR, _BOOLS),
+    samples=(_PAIR[1], _BOOLS),
     doc="The bits that exactly one has.",
 )
 invert = elementwise(

@@ -23,6 +23,17 @@ exp2 = elementwise(
     cost=SLOW,
     doc="2 to the power x.",
 )
+log2 = elementwise(
+    "log2",
+    mirrors=[np.log2],
+    scalar=lambda s, x: s.log2(x),
+    partials=lambda b, y, x: (b.div(1.0 / math.log(2.0), x),),
+    singular=True,
+    cost=SLOW,
+    domain=POSITIVE,
+    kinks=AT_ZERO,
+    doc="Logarithm to base 2.",
+)
 log10 = elementwise(
     "log10",
     mirrors=[np.log10],
@@ -84,8 +95,9 @@ hypot = elementwise(
 
 
 def _gap(b: Builder, x: Value, y: Value) -> Value:
-    # equal infinities are at no distance
-    return b.select(b.eq(x, y), 0.0, b.sub(x, y))  # type: ignore[no-any-return]
+    # equal infinities are at no distance; elsewhere the gap has its own derivative
+    same = b.logical_and(b.eq(x, y), b.logical_not(b.isfinite(x)))
+    return b.select(same, 0.0, b.sub(x, y))  # type: ignore[no-any-return]
 
 
 def _logaddexp_partials(b: Builder, out: Value, x: Value, y: Value) -> Sequence[Value]:
@@ -106,24 +118,8 @@ logaddexp = elementwise(
     scalar=_logaddexp_body,
     partials=_logaddexp_partials,
     cost=SLOW,
+    domain=POSITIVE,
     doc="log(exp(x) + exp(y)); no overflow and no lost digit at either end.",
-)
-
-
-def _log_sigmoid_body(s: Any, x: Any) -> Any:
-    e = s.exp(s.neg(s.abs(x)))
-    return s.sub(s.minimum(x, s.lit(0.0, x)), s.log1p(e))
-
-
-log_sigmoid = elementwise(
-    "log_sigmoid",
-    accept=accept_float("log_sigmoid", 1),
-    evaluate=lambda x: 0 - np.logaddexp(0, -np.asarray(x)),
-    scalar=_log_sigmoid_body,
-    partials=lambda b, y, x: (b.sigmoid(b.neg(x)),),
-    cost=SLOW,
-    domain=Domain(-4.0, 4.0),
-    doc="Logarithm of the sigmoid; no digit is lost at either end.",
 )
 
 

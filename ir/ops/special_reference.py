@@ -16,6 +16,8 @@ Wide = np.longdouble
 _SHIFT = 24  # the asymptotic series serve from here on
 _PI = Wide("3.14159265358979323846264338327950288")
 _EULER = Wide("0.57721566490153286060651209008240243")
+# the zero of digamma, as a sum
+_ROOT = (Wide(1.4616321449683622), Wide("9.549995429965697715184199e-17"))
 _HALF_LOG_TWO_PI = Wide("0.91893853320467274178032973640561764")
 # Bernoulli numbers B2, B4, ... as (numerator, denominator)
 _BERNOULLI = (
@@ -118,10 +120,21 @@ def digamma(x: Any) -> Array:
         total = total + np.log(far) - Wide(0.5) / far
         for k in range(1, len(_BERNOULLI) + 1):
             total = total - _bernoulli(k) / (2 * k) * far ** -Wide(2 * k)
+        near = np.abs(wide - _ROOT[0]) < 0.01
+        total = np.where(near, _near_root(np.where(near, wide, _ROOT[0])), total)
         made = np.where(negative, total - _PI / np.tan(_PI * rest), total)
         made = np.where(negative & (rest == 0), np.nan, made)
         made = np.where(wide == 0, np.copysign(np.inf, -wide), made)
         return np.asarray(made).astype(dtype)
+
+
+def _near_root(x: Array) -> Array:
+    """Return digamma(x) beside its zero, by Taylor's series there."""
+    step = (x - _ROOT[0]) - _ROOT[1]
+    total = np.zeros_like(x)
+    for k in range(10, 0, -1):
+        total = (total - (-1) ** k * _hurwitz(k + 1, np.asarray(_ROOT[0]))) * step
+    return total
 
 
 def cot_derivative(n: int) -> list[int]:

@@ -127,7 +127,7 @@ def partition(
 def _needed(
     joint: Graph, roots: Sequence[Value], given: Collection[Value], printing: set[Node]
 ) -> set[Node]:
-    """Return the nodes that `roots` need where `given` are there, and those given."""
+    """Return the nodes that print, and those that `roots` need beyond `given`."""
     found: set[Node] = set()
     needed: set[Node | None] = {x.node for x in roots if x not in given}
     for node in reversed(joint.nodes):
@@ -189,7 +189,11 @@ def _adjoint_half(
     ]
     new = [Value(x.type, None, k) for k, x in enumerate(old)]
     replaced = dict(zip(old, new, strict=True))
-    nodes = [_again(n, replaced) for n in joint.nodes if n in later]
+    nodes = [
+        renew(n, replaced) if len(n.results) == 1 else _with_some_given(n, replaced)
+        for n in joint.nodes
+        if n in later
+    ]
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
@@ -208,10 +212,8 @@ def _adjoint_half(
     return adjoint, tuple(taken)
 
 
-def _again(node: Node, replaced: dict[Value, Value]) -> Node:
-    """Return the node over replaced operands; a replaced result stays replaced."""
-    if len(node.results) == 1:  # kept ones are not among these nodes
-        return renew(node, replaced)
+def _with_some_given(node: Node, replaced: dict[Value, Value]) -> Node:
+    """Return the node over replaced operands; results that are kept stay inputs."""
     given = [(x, replaced[x]) for x in node.results if x in replaced]
     out = renew(node, replaced)
     replaced.update(given)

@@ -117,7 +117,7 @@ def _solve(problem: Problem, pieces: Sequence[_Piece], largest: int) -> None:
         totals: list[int] = []
         for read_end in (False, True) if end is not None else (False,):
             local, names = _local(problem, piece, price_before)
-            if read_end:
+            if end is not None and read_end:
                 local.read[names.index(end)] = True
             solve = minimum_cut if exact else linear_rule
             total, kept, again = solve(local)

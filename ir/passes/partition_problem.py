@@ -53,14 +53,13 @@ class Roles:
     Fields:
         num_outputs: how many leading outputs are the program's own.
         num_seeds: how many inputs before the captures are seeds.
-        forward: the nodes that these outputs need.
-        early_prints, late_prints: nodes that print, by the half they stay in.
+        forward: the nodes that these outputs need, and those that print.
+        late_prints: nodes that print what depends on a seed; the adjoint half has them.
     """
 
     num_outputs: int
     num_seeds: int
     forward: set[Node]
-    early_prints: set[Node]
     late_prints: set[Node]
 
 
@@ -84,16 +83,15 @@ def find_roles(joint: Graph, num_outputs: int, num_seeds: int) -> Roles:
                 seeded.update(node.results)
                 if node in printing:
                     late.add(node)
-    early = printing - late
     needed: set[Node | None] = {x.node for x in joint.outputs[:num_outputs]}
-    needed |= early
+    needed |= printing - late
     forward: set[Node] = set()
     for node in reversed(joint.nodes):
         if node in needed:
             forward.add(node)
             for x in node.operands:
                 needed.add(x.node)
-    return Roles(num_outputs, num_seeds, forward, early, late)
+    return Roles(num_outputs, num_seeds, forward, late)
 
 
 class _Sweep:

@@ -13,11 +13,18 @@ Array = np.ndarray[Any, Any]
 EXACT, ELEMENTARY = 0.0, 4.0
 # Relative to the largest magnitude of operands and results: what cancels, cancels.
 ADJOINT, PROGRAM = 32.0, 256.0
+# Results near 0 are differences of large numbers, here and in NumPy alike.
+CANCELLING = frozenset({"logaddexp"})
 
 
 def ulps_of(op: Primitive) -> float:
     """Units in the last place, relative to the result, that an op may be away."""
     return EXACT if op.exact or op.name == "fma" else ELEMENTARY
+
+
+def scale_of(op: Primitive, arrays: Sequence[Array]) -> float:
+    """What errors of an elementwise op are relative to, besides the result."""
+    return largest(arrays) if op.name in CANCELLING else 0.0
 
 
 def folds(op: Primitive) -> bool:

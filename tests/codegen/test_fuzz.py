@@ -27,7 +27,7 @@ def test_a_wrong_kernel_is_caught_and_cut_down(monkeypatch: pytest.MonkeyPatch) 
         for seed in range(40):
             one(seed, Counter(), ["fused"])
 
-    with pytest.raises(Failure, match="square|integer_pow") as caught:
+    with pytest.raises(Failure, match=r"square|integer_pow") as caught:
         many()
     text = caught.value.__notes__[1]
     assert text.count(" = ") == 1

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from native import PLAIN, Fault, Native, native
+from native import PLAIN, SIDES, Call, Fault, How, Native, in_child, native
 from pullback.codegen.target import emit_object
 from pullback.ir.graph import Graph
 from pullback.ir.ops import new_builder
@@ -93,3 +93,22 @@ def test_an_element_not_written_is_caught() -> None:
     )
     with pytest.raises(AssertionError, match="not written"):
         short.guarded([X])
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("bad", [-6, 5, 2**62, -(2**63)])
+def test_an_index_out_of_range_touches_nothing(bad: int, fuse: bool) -> None:
+    b = new_builder()
+    x = b.input(parse_type("f64[5]"), "x")
+    ids = b.input(parse_type("i64[9]"), "ids")
+    code = native(b.finish("taken", [b.sin(b.take(x, ids, axis=0))]), How(fuse=fuse))
+    at = np.array([0, 4, -5, 1, 2, -1, 3, 0, bad])
+    for side in SIDES:
+        call = Call(code, [X, at], side)
+        in_child(call.run)
+        (status,) = call.result.data.view(np.int32)
+        assert status == 1
+        assert call.status.data[:8].view(np.int32).tolist() == [1, 0]
+        assert call.status.data[8:32].view(np.int64).tolist() == [bad, 0, 5]
+        assert call.status.intact()
+        assert call.outputs[0].intact()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import ADJOINT, assert_close, folds, largest, ulps_of
+from compare import ADJOINT, assert_close, folds, largest, scale_of, ulps_of
 from native import PLAIN, How, Native, assert_same_bits, guarded, natives
 from pullback.codegen.target import host
 from pullback.ir.adjoint import vjp_graph
@@ -95,7 +95,7 @@ def check(op: Primitive, got: Arrays, graph: Graph, arrays: Arrays, what: Any) -
     wanted = interpret(graph, arrays)
     adjoint = len(graph.nodes) > 1
     if not adjoint and not folds(op):
-        assert_close(got, wanted, what, ulps_of(op))
+        assert_close(got, wanted, what, ulps_of(op), scale_of(op, arrays))
         return
     count = max(a.size for a in arrays)
     big = largest([*arrays, *wanted])

@@ -33,7 +33,7 @@ def _accept(name: str, *types: Any, **keywords: Any) -> Any:
 ERRORS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("add", ("f64[3]", "f64[4]"), {}, r"add: shapes do not broadcast: 3 and 4 on one"),
     ("add", ("f64[3]", "f64[4]"), {}, r"operands: a f64\[3\], b f64\[4\]"),
-    ("add", ("bool[3]", "bool[3]"), {}, r"add: takes floats, integers, .*not bool"),
+    ("sub", ("bool[3]", "bool[3]"), {}, r"sub: no loop for these dtypes"),
     ("add", ("f64[3]",), {}, r"add: takes 2 operands, 1 given"),
     ("add", ("u8[3]", 300), {}, r"add: Python integer 300 is no u8: cast the array"),
     ("sub", ("bool[3]", "bool[3]"), {}, r"sub: no loop for these dtypes"),
@@ -235,6 +235,22 @@ KINKS: list[tuple[str, Any, list[Any], list[Any]]] = [
     ("sigmoid", lambda b, x: b.sigmoid(x), [[40, -40]], [[np.exp(-40)] * 2]),
     ("softplus", lambda b, x: b.softplus(x), [[800, -40]], [[1, np.exp(-40)]]),
     ("expm1", lambda b, x: b.expm1(x), [[-60]], [[np.exp(-60)]]),
+    ("hypot", lambda b, x, y: b.hypot(x, y), [[0, 3], [0, -4]], [[0, 0.6], [0, -0.8]]),
+    (
+        "logaddexp",
+        lambda b, x, y: b.logaddexp(x, y),
+        [[2, -np.inf, 800], [2, -np.inf, 0]],
+        [[0.5, 0.5, 1], [0.5, 0.5, 0]],
+    ),
+    (
+        "xlogy",
+        lambda b, x, y: b.xlogy(x, y),
+        [[0, 0, 2], [0, 3, 1]],
+        [[0, np.log(3), 0], [0, 0, 2]],
+    ),
+    ("atan", lambda b, x: b.atan(x), [[1e200, np.inf]], [[0, 0]]),
+    ("asinh", lambda b, x: b.asinh(x), [[1e200]], [[1e-200]]),
+    ("acosh", lambda b, x: b.acosh(x), [[1e200]], [[1e-200]]),
 ]
 
 
@@ -271,6 +287,23 @@ HARD: list[tuple[str, Any, list[float]]] = [
     ("tanh", mpmath.tanh, [-1.0, 1e-8, 1e-3, 1.5]),
     ("sigmoid", _mp_sigmoid, [-300.0, -40.0, -1.0, 3.0, 40.0, 300.0]),
     ("softplus", _mp_softplus, [-300.0, -1e-8, 2.0, 300.0]),
+    ("tan", mpmath.tan, [-1.5, 1e-8, 1.0, 22.0]),
+    ("sinh", mpmath.sinh, [-300.0, 1e-8, 3.0]),
+    ("cosh", mpmath.cosh, [-300.0, 1e-8, 3.0]),
+    ("asin", mpmath.asin, [-0.9990234375, 1e-8, 0.7]),
+    ("acos", mpmath.acos, [-0.9990234375, 1e-8, 0.7]),
+    ("atan", mpmath.atan, [-1e8, 1e-8, 1.0]),
+    ("asinh", mpmath.asinh, [-1e8, 1e-8, 1.0]),
+    ("acosh", mpmath.acosh, [1 + 1e-8, 2.0, 1e8]),
+    ("atanh", mpmath.atanh, [-0.9990234375, 1e-8, 0.7]),
+    ("cbrt", mpmath.cbrt, [1e-8, 1.0, 1e8]),
+    ("exp2", lambda x: mpmath.power(2, x), [-700.0, 1e-8, 300.0]),
+    ("log10", mpmath.log10, [1e-8, 1 - 1e-8, 1e8]),
+    ("rsqrt", lambda x: 1 / mpmath.sqrt(x), [1e-8, 1.0, 1e8]),
+    ("erf", mpmath.erf, [-5.0, 1e-8, 1.0, 25.0]),
+    ("erfc", mpmath.erfc, [-5.0, 1e-8, 1.0, 25.0]),
+    ("gammaln", mpmath.loggamma, [1e-8, 1.0, 1.5, 2.0, 300.0]),
+    ("digamma", mpmath.digamma, [1e-8, 1.0, 1.5, 300.0]),
 ]
 
 

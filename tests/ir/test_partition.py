@@ -1,5 +1,6 @@
 """What is kept of programs, in bytes, and that the halves are the joint graph."""
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 from partition_programs import chain, run_halves, same_bits, split
 from pullback.ir.adjoint import grad_graph, vjp_graph
+from pullback.ir.builder import Builder
 from pullback.ir.forms import View
 from pullback.ir.interpreter import interpret
 from pullback.ir.loc import user_loc
-from pullback.ir.ops import new_builder
+from pullback.ir.ops import OPS, new_builder
 from pullback.ir.passes.partition import Fate, partition
 from pullback.ir.passes.partition_problem import nominal_bytes
 from pullback.ir.passes.partition_vjp import split_vjp
@@ -159,6 +161,27 @@ def test_nothing_dear_is_computed_twice(seed):
 def test_with_0_nothing_is_computed_again(seed):
     part = split(random_graph(seed, 40), 0)
     assert all(type(x.node.primitive.form) is View for x in part.recomputed)
+
+
+def test_of_two_results_one_is_kept():
+    def both(x):
+        return np.square(x), np.sign(x)
+
+    two = dataclasses.replace(
+        OPS["square"], name="two", infer=lambda x: (x, x), evaluate=both
+    )
+    b = Builder({**OPS, "two": two})
+    x = b.input(parse_type("f64[3]"), "x")
+    seed = b.input(parse_type("f64[3]"), "seed")
+    large, sign = b.two(b.exp(x))
+    read = b.mul(b.mul(seed, large), b.mul(b.tanh(large), sign))
+    joint = b.finish("f", [b.tanh(large), read])
+    for recompute in (0, 4):
+        part = partition(joint, 1, 1, recompute=recompute)
+        verify(part.adjoint, "partition")
+        arrays = [np.array([0.5, 1.0, 2.0]), np.array([1.0, 2.0, 3.0])]
+        want = interpret(joint, arrays)
+        same_bits(want, run_halves(part, joint, arrays, {}, 1))
 
 
 # -- bits ------------------------------------------------------------------------------

@@ -52,6 +52,10 @@ def _erf_ratio(z: mp.mpf) -> mp.mpf:
     return mp.erf(x) / x
 
 
+def _far_slope(v: mp.mpf) -> mp.mpf:
+    return mp.log(mp.erfc(1 + v) / mp.erfc(1)) / v
+
+
 def _erfc_tail(t: mp.mpf) -> mp.mpf:
     x = ERFC_SHIFT * (1 + t) / (1 - t)
     return (1 + 2 * x) * mp.exp(x**2) * mp.erfc(x)
@@ -121,8 +125,8 @@ SPECS = (
          7, "f32", "erf(x)/x - 1, z = x^2"),
     Spec("ERF_FAR_F64", lambda v: mp.log(mp.erfc(1 + v)), lambda v: mp.erfc(1 + v), 0,
          5.0, 19, "f64", "log(erfc(1 + v)), relative to erf"),
-    Spec("ERF_FAR_F32", lambda v: mp.log(mp.erfc(1 + v)), lambda v: mp.erfc(1 + v), 0,
-         3.0, 8, "f32", "log(erfc(1 + v)), relative to erf"),
+    Spec("ERF_FAR_F32", _far_slope, lambda v: (v + 0.05) * mp.erfc(1 + v), 0, 3.0, 7,
+         "f32", "log(erfc(1 + v)/erfc(1)) / v, relative to erf"),
     Spec("ERFC_F64", _erfc_tail, lambda t: 1 / _erfc_tail(t), _moved(0.4999),
          _moved(27.4), 26, "f64",
          "(1 + 2x) exp(x^2) erfc(x), t = (x - 5/2) / (x + 5/2)", True),

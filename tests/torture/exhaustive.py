@@ -25,11 +25,11 @@ from pullback.codegen.llvm import (
     vec,
 )
 from pullback.codegen.target import host
-from pullback.codegen.vecmath import EMITTERS
+from pullback.codegen.vecmath import EMITTERS, TWO_ARGUMENTS
 from pullback.runtime.loading import load
 
 WIDTH = 16
-NAMES = ("exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tanh")
+NAMES = tuple(sorted(set(EMITTERS) - TWO_ARGUMENTS - {"sincos"}))
 
 
 class Peak(NamedTuple):

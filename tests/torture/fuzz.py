@@ -34,7 +34,7 @@ from pullback.ir.text import print_graph
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / "torture"), str(TESTS / "codegen"), str(TESTS / "ir")]
 
-from compare import assert_close  # noqa: E402
+from compare import assert_close, scale_of  # noqa: E402
 from native import Fault, How, assert_same_bits, guarded, native  # noqa: E402
 from op_samples import resolve  # noqa: E402
 from programs_at_random import random_program  # noqa: E402
@@ -110,7 +110,8 @@ def check_node(node: Any, held: Mapping[Value, Array], env: Mapping[str, int]) -
             wanted = tuple(
                 np.asarray(w).astype(g.dtype) for w, g in zip(wanted, got, strict=True)
             )
-    assert_close(got, wanted, op.name, 0.0 if op.exact else ULPS)
+    scale = scale_of(op, operands)
+    assert_close(got, wanted, op.name, 0.0 if op.exact else ULPS, scale)
 
 
 def instrumented(graph: Graph) -> tuple[Graph, list[Value]]:

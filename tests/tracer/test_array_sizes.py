@@ -8,6 +8,9 @@ import pullback as pb
 import pytest
 from test_array_functions import same
 
+# What graphs mean is tested op by op. So one way to run them is enough here.
+pytestmark = pytest.mark.parametrize("compiler", ["native"], indirect=True)
+
 Call = tuple[Callable[..., Any], dict[str, str]]
 
 # name -> function, shapes of its arguments; n and m are named

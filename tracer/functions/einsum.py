@@ -84,6 +84,8 @@ def _labels(
         out = "..." * (widest > 0) + "".join(
             sorted(c for c in set(joined) if joined.count(c) == 1)
         )
+    elif widest and "..." not in out:
+        raise _refuse(b, f"the result of {subscripts!r} has no ellipsis")
     out = out.replace("...", dots, 1)
     if len(set(out)) != len(out) or not set(out) <= set("".join(full)):
         raise _refuse(

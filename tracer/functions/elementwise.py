@@ -67,20 +67,6 @@ def clip(
     return out  # type: ignore[no-any-return]  # a Value
 
 
-def logaddexp(b: ArrayBuilder, x: Any, y: Any) -> Value:
-    """Return log(exp(x) + exp(y)) without overflow; smooth where x equals y."""
-    one, two = operands(b, (x, y), "logaddexp")
-    # Which is larger is a choice without a derivative, unlike maximum and minimum: the
-    # cotangents of the two choices then add up to those of the smooth function.
-    first = emit(b, "ge", one, two)
-    high = floating(b, emit(b, "select", first, one, two), "logaddexp")
-    low = floating(b, emit(b, "select", first, two, one), "logaddexp")
-    # where both are the same infinity their difference would be NaN
-    apart = b.op("logical_or", b.op("ne", low, high), b.op("isfinite", high))
-    gap = b.op("select", apart, b.op("sub", low, high), 0.0)
-    return b.op("add", high, b.op("softplus", gap))  # type: ignore[no-any-return]
-
-
 def astype(b: ArrayBuilder, x: Any, dtype: Any, **options: Any) -> Value:
     """Return x in another dtype."""
     options.pop("copy", None)

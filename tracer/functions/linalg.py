@@ -37,7 +37,19 @@ def contracted(
         if have != d:
             b.guard(have, d, f"{name}: operands share an axis")
     y = emit(b, "reshape", y, tuple(sizes[label] for label in rhs))
+    if out and set(out) <= set(lhs) & set(rhs):
+        return _dots(b, x, y, lhs, rhs, out)
     return b.op("contract", x, y, lhs=lhs, rhs=rhs, out=out)  # type: ignore[no-any-return]
+
+
+def _dots(b: ArrayBuilder, x: Value, y: Value, lhs: str, rhs: str, out: str) -> Value:
+    """Return one dot product for each place of the result, by no matrix product."""
+    order = out + "".join(label for label in lhs if label not in out)
+    one = b.op("transpose", x, axes=tuple(lhs.index(label) for label in order))
+    two = b.op("transpose", y, axes=tuple(rhs.index(label) for label in order))
+    product = b.op("mul", one, two)
+    axes = tuple(range(len(out), len(order)))
+    return b.op("sum", product, axes=axes) if axes else product  # type: ignore[no-any-return]
 
 
 def summed(b: ArrayBuilder, x: Value, labels: str, needed: str) -> tuple[Value, str]:

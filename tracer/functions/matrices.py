@@ -132,9 +132,8 @@ def vecdot(
     refuse("vecdot", options)
     one, two = same_dtype(b, "vecdot", x1, x2)
     pair = [_axis_last(b, v, axis, "vecdot") for v in (one, two)]
-    left = emit(b, "expand_dims", pair[0], -2)
-    right = emit(b, "expand_dims", pair[1], -1)
-    return emit(b, "squeeze", emit(b, "contract", left, right), (-2, -1))  # type: ignore[no-any-return]
+    product = emit(b, "mul", *pair)
+    return b.op("sum", product, axes=(product.type.rank - 1,))  # type: ignore[no-any-return]
 
 
 def _axis_last(b: ArrayBuilder, x: Value, axis: Any, name: str) -> Value:

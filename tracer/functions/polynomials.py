@@ -1,21 +1,22 @@
-"""Polynomials and convolutions."""
+"""Polynomials, convolutions, integrals by trapezoids."""
 
 from typing import Any
 
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
+from ...ir.sizes import smax
 from ..builders import ArrayBuilder
-from ..operands import emit, operand, value
+from ..operands import axis_index, emit, floating, operand, value
 from .elementwise import same_dtype
-from .shaping import atleast_1d, flip, item, span
+from .shaping import atleast_1d, diff, flip, item, span
 
 
 def polyval(b: ArrayBuilder, p: Any, x: Any) -> Value:
     """Return a polynomial at x by Horner's rule; the highest power comes first."""
     held = atleast_1d(b, value(b, p, "polyval"))
     count = held.type.shape[0]
-    if held.type.rank != 1 or not isinstance(count, int):
-        raise OpTypeError(f"polyval: coefficients are a vector, not {held.type}")
+    if not isinstance(count, int):
+        raise OpTypeError(f"polyval: the number of coefficients is only named: {count}")
     at = operand(b, x, "polyval")
     made: Any = emit(b, "mul", at, 0)
     for k in range(count):
@@ -81,7 +82,29 @@ def correlate(b: ArrayBuilder, a: Any, v: Any, mode: str = "valid") -> Value:
     """Return the discrete correlation of two vectors."""
     one, two = (atleast_1d(b, x) for x in same_dtype(b, "correlate", a, v))
     n, m = one.type.shape[0], two.type.shape[0]
-    turned = flip(b, two)
-    if mode == "same" and isinstance(n, int) and isinstance(m, int) and m > n:
-        raise OpTypeError("correlate: mode 'same' needs the longer vector first")
-    return convolve(b, one, turned, mode)
+    shorter = isinstance(n, int) and isinstance(m, int) and n < m
+    if mode == "same" and shorter:  # the middle is counted from the other end
+        return flip(b, convolve(b, two, flip(b, one), mode))
+    return convolve(b, one, flip(b, two), mode)
+
+
+def trapezoid(
+    b: ArrayBuilder, y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1
+) -> Value:
+    """Return the integral along an axis by trapezoids."""
+    held = floating(b, y, "trapezoid")
+    at = axis_index(axis, held.type.rank, "trapezoid")
+    size = smax(held.type.shape[at] - 1, 0)
+    middle = b.op("add", span(b, held, at, 1, size), span(b, held, at, 0, size))
+    if x is None:
+        step = operand(b, dx, "trapezoid")
+    else:
+        places = value(b, x, "trapezoid")
+        if places.type.rank == 1:
+            step = diff(b, places)
+            later = tuple(range(1, held.type.rank - at))
+            step = b.op("expand_dims", step, axes=later) if later else step
+        else:
+            step = diff(b, places, axis=at)
+    parts = b.op("mul", emit(b, "mul", middle, step), 0.5)
+    return emit(b, "sum", parts, axis=at)  # type: ignore[no-any-return]

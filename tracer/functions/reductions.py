@@ -6,7 +6,7 @@ import numpy as np
 
 from ...ir.graph import Value
 from ...ir.promote import cast_to
-from ...ir.sizes import SizeExpr
+from ...ir.sizes import SizeExpr, smax
 from ...ir.types import BOOL, U8, dtype_of
 from ..builders import ArrayBuilder
 from ..dim import Dim
@@ -153,7 +153,7 @@ def var(
     middle = b.broadcast(mean(b, held, axes, keepdims=True), held.type.shape)
     total = b.op("sum", b.op("square", b.op("sub", held, middle)), axes=axes)
     taken = ddof if not isinstance(correction, int) else correction
-    count = count_of(held.type.shape, axes) - taken
+    count = smax(count_of(held.type.shape, axes) - taken, 0)
     made = b.op("div", total, size_like(b, count, total))
     return restore(b, made, axes) if wants_dims(keepdims) else made
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
+from ...ir.types import BOOL
 from ..builders import ArrayBuilder
 from ..operands import emit, floating, operand, refuse, value
 
@@ -31,7 +32,8 @@ def round(b: ArrayBuilder, a: Any, decimals: Any = 0, out: Any = None) -> Value:
 def fix(b: ArrayBuilder, x: Any, out: Any = None) -> Value:
     """Return elements without their fractions."""
     refuse("fix", {"out": out})
-    return emit(b, "trunc", floating(b, x, "fix"))  # type: ignore[no-any-return]
+    held = value(b, x, "fix")
+    return held if not held.type.dtype.is_float else b.op("trunc", held)
 
 
 def nan_to_num(
@@ -146,3 +148,28 @@ def real(b: ArrayBuilder, val: Any) -> Value:
 def imag(b: ArrayBuilder, val: Any) -> Value:
     """Return the imaginary part: zeros, for there are no complex numbers here."""
     return b.zeros(value(b, val, "imag").type)
+
+
+def conjugate(b: ArrayBuilder, x: Any) -> Value:
+    """Return the array itself: there are no complex numbers here."""
+    return real(b, x)
+
+
+def isreal(b: ArrayBuilder, x: Any) -> Value:
+    """Return True in every element: there are no complex numbers here."""
+    return b.constant(True, BOOL, value(b, x, "isreal").type.shape)
+
+
+def iscomplex(b: ArrayBuilder, x: Any) -> Value:
+    """Return False in every element: there are no complex numbers here."""
+    return b.constant(False, BOOL, value(b, x, "iscomplex").type.shape)
+
+
+def iscomplexobj(b: ArrayBuilder, x: Any) -> bool:
+    """Return False: there are no complex numbers here."""
+    return False
+
+
+def isrealobj(b: ArrayBuilder, x: Any) -> bool:
+    """Return True: there are no complex numbers here."""
+    return True

@@ -219,9 +219,10 @@ def diff(
         parts = [_end(b, x, held, at) for x in ends]
         parts.insert(0 if prepend is np._NoValue else 1, held)
         held = emit(b, "concatenate", parts, at)
+    minus = "ne" if held.type.dtype.kind == "b" else "sub"
     for _ in range(n):
         size = smax(held.type.shape[at] - 1, 0)
-        held = b.op("sub", span(b, held, at, 1, size), span(b, held, at, 0, size))
+        held = b.op(minus, span(b, held, at, 1, size), span(b, held, at, 0, size))
     return held
 
 

@@ -5,10 +5,11 @@ from typing import Any
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
 from ...ir.promote import cast_to
-from ...ir.types import dtype_of
+from ...ir.sizes import smax
+from ...ir.types import F64, dtype_of
 from ..builders import ArrayBuilder
 from ..operands import axes_of, axis_index, emit, floating, refuse, value
-from . import reductions
+from . import counting, reductions, running
 from .counting import unequal
 from .elementwise import same_dtype
 from .reductions import restore, size_like, wants_dims
@@ -80,13 +81,15 @@ def cov(
     parts = [_variables(b, x, rowvar) for x in (m, y) if x is not None]
     if dtype is not None:
         parts = [cast_to(b, x, dtype_of(dtype)) for x in parts]
+    else:
+        parts = [cast_to(b, x, F64) for x in parts]
     parts = same_dtype(b, "cov", *parts)
     x = emit(b, "concatenate", parts, 0) if len(parts) > 1 else parts[0]
     mean = reductions.mean(b, x, 1, keepdims=True)
     away = b.op("sub", x, b.broadcast(mean, x.type.shape))
     product = b.op("contract", away, away, lhs="ik", rhs="jk", out="ij")
     taken = ddof if ddof is not None else (0 if bias else 1)
-    made = b.op("div", product, size_like(b, x.type.shape[1] - taken, product))
+    made = b.op("div", product, size_like(b, smax(x.type.shape[1] - taken, 0), product))
     return emit(b, "squeeze", made)  # type: ignore[no-any-return]
 
 
@@ -150,3 +153,35 @@ def nanmean(
     there = b.op("cast", b.op("logical_not", nan), dtype=held.type.dtype)
     made = b.op("div", total, b.op("sum", there, axes=axes))
     return restore(b, made, axes) if wants_dims(keepdims) else made
+
+
+def _nan_extreme(b: ArrayBuilder, name: str, a: Any, args: Any, options: Any) -> Value:
+    held = value(b, a, f"nan{name}")
+    reduced = getattr(reductions, name)
+    if not held.type.dtype.is_float:
+        return reduced(b, held, *args, **options)  # type: ignore[no-any-return]
+    nan = b.op("isnan", held)
+    fill = float("-inf") if name == "max" else float("inf")
+    best = reduced(b, b.op("select", nan, fill, held), *args, **options)
+    none = counting.all(b, nan, *args, **options)
+    return b.op("select", none, float("nan"), best)  # type: ignore[no-any-return]
+
+
+def nanmax(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the largest element over axes that is not NaN; NaN where all are."""
+    return _nan_extreme(b, "max", a, args, options)
+
+
+def nanmin(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the smallest element over axes that is not NaN; NaN where all are."""
+    return _nan_extreme(b, "min", a, args, options)
+
+
+def nancumsum(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the sums up to each element, NaN left out."""
+    return running.cumsum(b, _without_nan(b, a, 0.0, "nancumsum"), *args, **options)
+
+
+def nancumprod(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
+    """Return the products up to each element, NaN left out."""
+    return running.cumprod(b, _without_nan(b, a, 1.0, "nancumprod"), *args, **options)

@@ -13,6 +13,7 @@ from ...ir.primitive import Primitive
 from ..builders import ArrayBuilder
 from ..operands import operands, refuse
 from . import (
+    choosing,
     counting,
     creation,
     einsum,
@@ -57,7 +58,6 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.reciprocal: elementwise.reciprocal,
     np.power: elementwise.power,
     np.clip: elementwise.clip,
-    np.logaddexp: elementwise.logaddexp,
     np.where: elementwise.where,
     np.isinf: elementwise.isinf,
     np.sum: reductions.sum,
@@ -87,6 +87,20 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.nansum: statistics.nansum,
     np.nanprod: statistics.nanprod,
     np.nanmean: statistics.nanmean,
+    np.nanmax: statistics.nanmax,
+    np.nanmin: statistics.nanmin,
+    np.nancumsum: statistics.nancumsum,
+    np.nancumprod: statistics.nancumprod,
+    np.select: choosing.select,
+    np.isin: choosing.isin,
+    np.compress: choosing.compress,
+    np.copy: elementwise.positive,
+    np.trapezoid: polynomials.trapezoid,
+    np.conjugate: rounding.conjugate,
+    np.isreal: rounding.isreal,
+    np.iscomplex: rounding.iscomplex,
+    np.isrealobj: rounding.isrealobj,
+    np.iscomplexobj: rounding.iscomplexobj,
     np.cumsum: running.cumsum,
     np.cumprod: running.cumprod,
     np.ediff1d: running.ediff1d,
@@ -184,6 +198,7 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.linalg.matrix_transpose: linalg.matrix_transpose,
     np.zeros_like: creation.zeros_like,
     np.ones_like: creation.ones_like,
+    np.empty_like: creation.zeros_like,
     np.full_like: creation.full_like,
     np.tril: creation.tril,
     np.triu: creation.triu,
@@ -195,6 +210,10 @@ NAMED: Mapping[str, Impl] = {
     "sigmoid": of_record(OPS["sigmoid"]),
     "softplus": of_record(OPS["softplus"]),
     "relu": elementwise.relu,
+    **{
+        name: of_record(OPS[name])
+        for name in ("erf", "erfc", "gammaln", "digamma", "polygamma", "xlogy", "rsqrt")
+    },
     "logsumexp": reductions.logsumexp,
     "norm": norms.norm,
     "recurrence": running.recurrence,
@@ -221,6 +240,12 @@ NAMED: Mapping[str, Impl] = {
     "concat": shaping.concatenate,
     "permute_dims": shaping.transpose,
     "pow": elementwise.power,
+    **{
+        name: of_record(OPS[name])
+        for name in ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh")
+    },
+    "conj": rounding.conjugate,
+    "empty": creation.zeros,
     "bitwise_not": of_record(OPS["invert"]),
     "bitwise_invert": of_record(OPS["invert"]),
     "bitwise_left_shift": of_record(OPS["left_shift"]),

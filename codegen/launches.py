@@ -1,0 +1,46 @@
+"""What a schedule is made of: loop kernels in the making, other launches, buffers."""
+
+from dataclasses import dataclass, field
+
+from ..ir.constant import ArrayConstant
+from ..ir.graph import Graph, Node, Value
+from ..ir.types import Shape
+from .memory import Buffer
+
+OrderKey = tuple[int, ...]  # level, kind, number within, chunk
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A loop kernel in the making: one space, one set of reduced axes."""
+
+    key: OrderKey
+    space: Shape
+    reduced: tuple[int, ...]
+    reduces: list[Node] = field(default_factory=list)
+    stores: list[Value] = field(default_factory=list)
+    copies: list[tuple[Value, Buffer]] = field(default_factory=list)
+    members: list[Value] = field(default_factory=list)  # inlined or stored, in order
+
+
+@dataclass(slots=True)
+class Whole:
+    """A launch that is no loop kernel: a contraction, an index check, and others."""
+
+    key: OrderKey
+    node: Node
+    kind: str
+
+
+@dataclass(slots=True)
+class Schedule:
+    """The decisions: groups and whole launches, and the buffer of each stored value."""
+
+    graph: Graph
+    groups: list[Group]
+    wholes: list[Whole]
+    buffers: dict[Value, Buffer]
+    home: dict[Value, OrderKey]
+    inlined_cost: dict[Value, int]
+    constants: list[ArrayConstant]
+    alias: dict[Value, Value]
