@@ -147,7 +147,7 @@ def _turned(b: Builder, x: Value) -> Value:
 
 def _times(b: Builder, x: Value, y: Value, labels: str) -> Value:
     """Contract the last two axes of both; batch axes stay."""
-    batch = "abcdefgh"[: x.type.rank - 2]
+    batch = "abcdefghlmnopqrstuvwxyz"[: x.type.rank - 2]
     lhs, rhs, out = (batch + part for part in labels.replace("->", ",").split(","))
     return b.op("contract", x, y, lhs=lhs, rhs=rhs, out=out)  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
 """Native factorisations: sizes about the blocks, the law of the bits, failures."""
 
+import importlib
 import re
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pullback as pb
 import pytest
 from compare import assert_close
 from native import How, Native, assert_same_bits, natives
+from pullback.codegen.show import show_schedule
 from pullback.codegen.target import host
 from pullback.ir.errors import (
     GraphError,
@@ -21,7 +23,8 @@ from pullback.ir.errors import (
 from pullback.ir.graph import Graph
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import OPS, new_builder
-from pullback.ir.types import TensorType, dtype_of
+from pullback.ir.types import TensorType, dtype_of, parse_type
+from pullback.runtime.aot import compile_ahead
 from pullback.runtime.compile import compile_graph
 
 sys.path.append(str(Path(__file__).parents[1] / "ir"))
@@ -219,3 +222,41 @@ def test_a_kind_without_a_kernel() -> None:
     graph = b.finish("strange", list(b.apply(strange, (x,), {})))
     with pytest.raises(GraphError, match="no kernel factorises by 'qr'"):
         natives([graph])
+
+
+# --- around the kernels ---------------------------------------------------------------
+
+
+def test_a_factorisation_is_shown() -> None:
+    x = np.eye(4)
+    lowered = one("cholesky", [x]).lowered
+    assert "k0: cholesky f64, batch 1, n 4, m 4" in show_schedule(lowered).splitlines()
+
+
+def test_ahead_of_time_the_errors_are_those_of_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = new_builder()
+    b.sizes += ["batch", "n"]
+    x = b.input(parse_type("f64[batch,n,n]"), "x")
+    y = b.input(parse_type("f64[batch,n,1]"), "y")
+    factor = b.cholesky(x)
+    solved = b.triangular_solve(factor, y, lower=True, transpose=False, unit=False)
+    packed, pivots, _, _ = b.lu(b.sub(x, 1.0))
+    other = b.lu_solve(b.sub(x, 1.0), packed, pivots, y, transpose=False)
+    graph = b.finish("factored", [solved, other], ["solved", "other"])
+    compile_ahead(graph, None, "factored", tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("factored")
+    rng = np.random.default_rng(9)
+    x_, y_ = np.stack([np.eye(70) * 3] * 2), rng.standard_normal((2, 70, 1))
+    solved_, other_ = module.factored(x_, y_)
+    np.testing.assert_allclose(solved_, y_ / 3**0.5, rtol=1e-15)
+    np.testing.assert_allclose(other_, np.linalg.solve(x_ - 1, y_), rtol=1e-12)
+    bad = x_.copy()
+    bad[1, 68, 68] = -1
+    with pytest.raises(np.linalg.LinAlgError, match="matrix 1 of a batch is not posit"):
+        module.factored(bad, y_)
+    single = np.full((1, 2, 2), 0.0) + np.eye(2) * 2
+    with pytest.raises(np.linalg.LinAlgError, match="singular: pivot 1 is 0"):
+        module.factored(single, np.ones((1, 2, 1)))
