@@ -4,15 +4,18 @@ Decorate a function of NumPy arrays, or record operations under a tape; both giv
 code. Functions have NumPy's names and NumPy's meaning: `pullback.sin`, `pullback.sum`.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from . import linalg, nn
 from .ir.errors import (
     ArgumentError,
     EscapedValue,
     GradientLookupError,
+    GradientMismatch,
     GraphError,
     IndexOutOfRange,
+    NonFiniteError,
     NotPositiveDefinite,
     OpTypeError,
     PackageError,
@@ -27,6 +30,7 @@ from .ir.errors import (
 from .ir.loc import register_room
 from .reading import adjoint_text, graph_text
 from .tracer.array import TracedArray
+from .tracer.checking import check_numerics
 from .tracer.function import Function, function
 from .tracer.gradient import grad, value_and_grad
 from .tracer.left_tape import LeftTapeWarning
@@ -35,21 +39,40 @@ from .tracer.tape import GradientTape, UnconnectedGradients
 from .tracer.tensor import Tensor, constant
 from .tracer.variable import Variable
 
+if TYPE_CHECKING:
+    from .tracer.check_grads import check_grads
+    from .tracer.explain import Explanation
+    from .tracer.ravel import ravel_tree
+    from .tracer.vjp import Pullback, vjp
+
 register_room(__file__)
+
+# name -> its module, loaded when it is first asked for: many programs never do
+_TOOLS = {
+    "Explanation": ".tracer.explain",
+    "Pullback": ".tracer.vjp",
+    "check_grads": ".tracer.check_grads",
+    "ravel_tree": ".tracer.ravel",
+    "vjp": ".tracer.vjp",
+}
 
 __all__ = [
     "ArgumentError",
     "EscapedValue",
+    "Explanation",
     "Function",
     "GradientLookupError",
+    "GradientMismatch",
     "GradientTape",
     "GraphError",
     "IndexOutOfRange",
     "LeftTapeWarning",
+    "NonFiniteError",
     "NotPositiveDefinite",
     "OpTypeError",
     "PackageError",
     "ParseError",
+    "Pullback",
     "PullbackError",
     "SingularMatrix",
     "SizeError",
@@ -61,20 +84,28 @@ __all__ = [
     "UnknownFunction",
     "Variable",
     "adjoint_text",
+    "check_grads",
+    "check_numerics",
     "constant",
     "function",
     "grad",
     "graph_text",
     "linalg",
     "nn",
+    "ravel_tree",
     "value_and_grad",
+    "vjp",
 ]
 
 __all__ += list(FUNCTIONS)
 
 
 def __getattr__(name: str) -> Any:
-    # Any: one of the NumPy-named functions, made from the op records
+    # Any: a tool, or one of the NumPy-named functions, made from the op records
+    if name in _TOOLS:
+        found = getattr(importlib.import_module(_TOOLS[name], __name__), name)
+        globals()[name] = found
+        return found
     found = FUNCTIONS.get(name)
     if found is None:
         raise AttributeError(f"module 'pullback' has no attribute {name!r}")

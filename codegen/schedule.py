@@ -29,7 +29,7 @@ from .launches import Group, OrderKey, Schedule, Whole
 from .memory import Buffer
 from .views import grows, has_split, is_alias, strip_views
 
-RECOMPUTE = 24  # an inlined value dearer than this is stored if several places need it
+RECOMPUTE = 24  # a value dearer than this is stored if a view of it is read
 REPEAT = 8  # the same for a value several kernels of its own space need
 EXPAND = 2  # the same for a value a broadcast repeats
 UNBOUNDED = 1 << 30
@@ -177,7 +177,7 @@ class Scheduler:
             return False
         if value in self.expanded:
             return cost > (12 if not value.type.shape else EXPAND)
-        return cost > RECOMPUTE and uses + self.in_space.get(value, 0) > 1
+        return cost > RECOMPUTE
 
     def _settle(self, value: Value, level: int, cost: int) -> None:
         """Record a value computed in registers at `level`."""

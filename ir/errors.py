@@ -14,6 +14,8 @@
     |- ParseError(ValueError)            program text is malformed; has line and column
     |- TargetError(RuntimeError)         the target cannot express an instruction
     |- PackageError(ValueError)          an ahead-of-time artefact cannot be written
+    |- NonFiniteError(FloatingPointError)     an op made a NaN or an infinity
+    |- GradientMismatch(AssertionError)  a gradient disagrees with finite differences
     `- GraphError(AssertionError)        a graph is malformed: a defect of pullback
 
 Each also derives from the builtin, or the error of NumPy, its user would catch.
@@ -76,6 +78,14 @@ class TargetError(PullbackError, RuntimeError):
 
 class PackageError(PullbackError, ValueError):
     """An ahead-of-time artefact cannot be read or written."""
+
+
+class NonFiniteError(PullbackError, FloatingPointError):
+    """An op made a NaN or an infinity where that is checked."""
+
+
+class GradientMismatch(PullbackError, AssertionError):
+    """A gradient disagrees with finite differences."""
 
 
 class GraphError(PullbackError, AssertionError):

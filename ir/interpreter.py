@@ -1,6 +1,6 @@
 """Run a graph with the NumPy reference of each op: the oracle of the tests.
 
-It is no fallback for users: nothing outside tests calls it.
+`interpret` is no fallback for users: nothing outside tests calls it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,14 +68,14 @@ def bind_sizes(
     return env
 
 
-def _numbers(value: Any, env: Mapping[str, int]) -> Any:
+def numbers_for(value: Any, env: Mapping[str, int]) -> Any:
     """Return a param with numbers for sizes. Any: params are of any kind."""
     if isinstance(value, SizeExpr):
         return evaluate_size(value, env)
     if isinstance(value, TensorType):
         return value.with_shape(tuple(evaluate_size(d, env) for d in value.shape))
     if isinstance(value, tuple):
-        return tuple(_numbers(x, env) for x in value)
+        return tuple(numbers_for(x, env) for x in value)
     return value
 
 
@@ -123,7 +123,7 @@ def interpret(
     values: dict[Value, Array] = dict(zip(graph.inputs, held, strict=True))
     with np.errstate(all="ignore"):
         for node in graph.nodes:
-            params = {k: _numbers(v, env) for k, v in node.params.items()}
+            params = {k: numbers_for(v, env) for k, v in node.params.items()}
             made = node.primitive.evaluate(
                 *[values[x] for x in node.operands], **params
             )

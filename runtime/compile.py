@@ -5,9 +5,11 @@ content of their graph; a program keeps its machine code and captured arrays ali
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import RLock
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
+from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
 from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR
 from ..codegen.target import Target, emit_object, host
@@ -27,13 +30,15 @@ from ..ir.errors import (
 )
 from ..ir.graph import Graph, Node
 from ..ir.loc import traced_at
+from ..ir.log import log
 from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
+from ..ir.report import Kernel, ProgramReport, times_text
 from ..ir.sizes import SizeExpr, evaluate_size
 from ..ir.text import graph_key
 from ..ir.types import TensorType
-from .fastcall import DimEmitter, InSpec, OutSpec, Tree, make_entry
+from .fastcall import DimEmitter, InSpec, OutSpec, Tree, call_path, make_entry
 from .loading import Library
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -59,10 +64,18 @@ DEFAULT = Options()
 class Program:
     """A graph as machine code of this process."""
 
-    __slots__ = ("_entry", "graph", "library", "lowered", "text")
+    __slots__ = ("_entry", "graph", "library", "lowered", "seconds", "text")
 
-    def __init__(self, graph: Graph, lowered: Lowered, library: Library, text: str):
+    def __init__(
+        self,
+        graph: Graph,
+        lowered: Lowered,
+        library: Library,
+        text: str,
+        seconds: Mapping[str, float],
+    ):
         self.graph = graph
+        self.seconds = seconds
         self.lowered = lowered
         self.library = library
         self.text = text
@@ -72,6 +85,22 @@ class Program:
     def arguments(self) -> int:
         """How many inputs a call passes: captures are bound already."""
         return len(self.graph.inputs) - len(self.graph.captures)
+
+    def report(self) -> ProgramReport:
+        """Return launches, memory and times, for people."""
+        counts: dict[int, int] = {}
+        for launch in self.lowered.launches:
+            counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+        plans = self.lowered.plans
+        return ProgramReport(
+            operations=len(self.graph.nodes),
+            kernels=tuple(
+                Kernel(plan_text(plans[k]), count) for k, count in counts.items()
+            ),
+            workspace=self.lowered.workspace,
+            call_path=call_path(),
+            seconds=self.seconds,
+        )
 
     def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
         """Return the fast native callable.
@@ -250,19 +279,50 @@ def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
         found = _cache.get(key)
         if found is not None:
             _cache.move_to_end(key)
+            log(
+                "cache",
+                lambda: f"{graph.name} was compiled before, under {key[0][:12]}",
+            )
             return found
         with collector_paused(len(graph.nodes)):
             made = _compile(graph, options)
         _cache[key] = made
         while len(_cache) > CACHED:
             _cache.popitem(last=False)
+        log("compile", lambda: _compiled_text(made))
         return made
 
 
+def compile_apart(graph: Graph) -> Program:
+    """Return a program of one kernel an op: quick to compile, with the same bits.
+
+    Equal kernels are emitted once, which is what most are when nothing is fused.
+    """
+    return compile_graph(graph, Options(fuse=False))
+
+
+def _compiled_text(made: Program) -> str:
+    report = made.report()
+    return (
+        f"compiled {made.graph.name}: {report.operations} operations, "
+        f"{len(report.kernels)} kernels, {report.launches} launches, "
+        f"workspace {report.workspace} bytes, in {times_text(report.seconds)}"
+    )
+
+
 def _compile(graph: Graph, options: Options) -> Program:
+    clock = [perf_counter()]
     ready = pipeline.run(graph, options.disable)
+    clock.append(perf_counter())
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False
     )
-    library = Library(checked_object(text, host(), options.level))
-    return Program(ready, lowered, library, text)
+    clock.append(perf_counter())
+    made = checked_object(text, host(), options.level)
+    clock.append(perf_counter())
+    library = Library(made)
+    clock.append(perf_counter())
+    stages = ("passes", "lower", "LLVM", "load")
+    spans = [b - a for a, b in pairwise(clock)]
+    seconds = dict(zip(stages, spans, strict=True))
+    return Program(ready, lowered, library, text, seconds)

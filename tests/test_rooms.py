@@ -16,8 +16,10 @@ LLVMLITE = ("codegen/target.py", "runtime/loading.py")
 
 # File -> why it may import inside functions.
 LAZY = {
-    "tracer/engine.py": "the compiler, and with it LLVM: the first program loads it",
+    "tracer/engine.py": "the compiler, and with it LLVM: the first program loads it; "
+    "and what explains programs",
     "ir/digest.py": "hashlib: the first array constant or program loads it",
+    "ir/log.py": "logging: the first line asked for loads it",
     "ir/passes/mincut.py": "networkx is loaded by the first cut",
 }
 # Files whose length is data.

@@ -1,15 +1,19 @@
 """The way down to the compiler, taken when the first program is compiled.
 
 Nothing else of the tracer imports the runtime: `import pullback` must not cost what
-LLVM costs. This module is the one place with an import inside a function.
+LLVM costs. This module is the one place with imports inside functions.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..ir.graph import Graph
+
+if TYPE_CHECKING:
+    from ..ir.report import ProgramReport
+    from .explain import Explanation
 
 Array = np.ndarray[Any, Any]
 
@@ -19,6 +23,9 @@ class Program(Protocol):
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for the inputs that are not captures."""
+
+    def report(self) -> "ProgramReport":
+        """Return launches, memory and times."""
 
     def entry(
         self, tree: "int | tuple[Any, ...]", miss: Callable[..., Any]
@@ -38,7 +45,21 @@ def compile_graph(graph: Graph) -> Program:
     return _compiler[0](graph)
 
 
+def compile_apart(graph: Graph) -> Program:
+    """Compile a graph that returns many of its values, one kernel an op."""
+    from ..runtime.compile import compile_apart as native  # lazy: costs LLVM
+
+    return native(graph)
+
+
 def _load() -> Compiler:
     from ..runtime.compile import compile_graph as native  # lazy: costs LLVM
 
     return native
+
+
+def explain(*args: Any) -> "Explanation":
+    """Explain a compiled signature. Any: the arguments are those of `explain`."""
+    from .explain import explain as explained  # lazy: few programs ask
+
+    return explained(*args)

@@ -10,21 +10,28 @@ import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir.errors import ArgumentError, PullbackError
-from ..ir.graph import Graph
+from ..ir.graph import Graph, Value
+from ..ir.log import log
 from ..ir.types import TensorType
 from . import engine
 from .array import TracedArray
+from .numerics import MODE, examine, raise_failed
 from .signature import Call, Kind, Reader, Static
 from .state import STATE
-from .tensor import current_recorder
-from .trace import Trace, finish, name_of, place_of
+from .tensor import Tensor, current_recorder
+from .trace import Check, Trace, finish, name_of, place_of
 from .trees import LEAF, Structure, index_tree, unflatten
 from .varying import Varying
+from .why import reason
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 
 @dataclass(slots=True)
@@ -34,8 +41,14 @@ class Compiled:
     graph: Graph
     arrays: tuple[int, ...]
     result: Structure
+    primals: tuple[Value, ...]  # of a gradient: its value, and what comes with it
+    adjoints: tuple[tuple[int, int], ...]  # where they lie among the nodes
+    checks: tuple[Check, ...]
+    seconds: float  # that tracing took
+    why: str = ""
     program: engine.Program | None = None
     entry: Callable[..., Any] | None = None
+    split: Any = None  # the two programs of its pullback; Any: made above this module
 
 
 class Function:
@@ -49,7 +62,13 @@ class Function:
         static_argnums: "int | Sequence[int]" = (),
         static_argnames: "str | Sequence[str]" = (),
         shapes: "Mapping[str, str] | None" = None,
+        check_numerics: "bool | str" = False,
     ) -> None:
+        if check_numerics not in (True, False, "every"):
+            raise ArgumentError(
+                f"{name}: check_numerics is True, False or 'every', "
+                f"got {check_numerics!r}"
+            )
         if not callable(fun):
             raise ArgumentError(
                 f"{name}: takes a function, got a {type(fun).__name__}: {fun!r}"
@@ -57,6 +76,7 @@ class Function:
         functools.update_wrapper(self, fun)
         self._fun = fun
         self._name = name
+        self._check_numerics = check_numerics
         nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
         names = (
             (static_argnames,) if isinstance(static_argnames, str) else static_argnames
@@ -90,6 +110,27 @@ class Function:
 
     trace = graph
 
+    def explain(self, *args: Any, **options: Any) -> "Explanation":
+        """Return what is compiled for a call, and why; compiles it if it is not yet.
+
+        Raises:
+            ArgumentError: a leaf of the arguments is a tensor of a tape, or a type.
+        """
+        call = self._reader.read(args, options)
+        if call.taped:
+            raise ArgumentError(
+                f"{self._name}: explain takes arrays: a call on tensors is recorded on "
+                "their tape, not compiled alone"
+            )
+        made = self._traced(call)
+        if made.program is None:
+            self._compile(call, made)
+        compiled = {id(m): m.why for m in self._compiled.values() if m.program}
+        where = self._reader.leaf_paths(call.structure)
+        return engine.explain(
+            made, self._name, where, call.kinds, tuple(compiled.values())
+        )
+
     # -- calling -------------------------------------------------------------------
 
     def _call(self, *args: Any, **options: Any) -> Any:
@@ -106,9 +147,9 @@ class Function:
             _fitted(call.leaves[at], x.type.dtype.numpy)
             for at, x in zip(made.arrays, made.graph.inputs, strict=False)
         ]
-        if made.entry is not None and not STATE.entering:
+        if made.entry is not None and not STATE.entering and not MODE.users:
             if type(self).__call__ is not made.entry:
-                type(self).__call__ = made.entry  # type: ignore[method-assign]  # one class each
+                MODE.install(type(self), made.entry)
             STATE.entering = True  # should it miss all the same, `run` says why
             try:
                 return made.entry(*arrays)
@@ -116,7 +157,31 @@ class Function:
                 STATE.entering = False
         assert made.program is not None, "compiled above"
         results = made.program.run(arrays)
+        self._examine(made, arrays, results)
         return unflatten(made.result, [r if r.ndim else r[()] for r in results])
+
+    def _examine(
+        self, made: Compiled, arrays: Sequence[Any], results: Sequence[Any]
+    ) -> None:
+        """Raise NonFiniteError where numbers are checked and are not finite."""
+        if made.checks:
+            counts = results[len(results) - len(made.checks) :]
+            raise_failed(made.graph, arrays, made.checks, counts)
+        results = results[: len(results) - len(made.checks)]
+        self._check(made.graph, arrays, results, made.adjoints)
+
+    def _check(
+        self,
+        graph: Graph,
+        arrays: Sequence[Any],
+        results: Sequence[Any],
+        adjoints: "Sequence[tuple[int, int]]",
+    ) -> None:
+        """Raise NonFiniteError where results are checked and are not finite."""
+        wanted = self._check_numerics or MODE.users
+        if wanted:
+            every = wanted == "every" or MODE.every > 0
+            examine(graph, arrays, results, adjoints, every, self._name)
 
     def _compile(self, call: Call, made: Compiled) -> None:
         """Compile, with a native entry where arguments and results are plain."""
@@ -124,14 +189,22 @@ class Function:
         with self._lock:
             if made.program is not None:
                 return
+            log("compile", lambda: f"{self._label(call)}: {made.why}")
             program = engine.compile_graph(made.graph)
             positional, named = call.structure[3]
             tree = index_tree(made.result)
             plain = not named[3] and all(part == LEAF for part in positional[3])
             plain = plain and 0 < len(made.arrays) == len(call.leaves)
+            plain = plain and not made.checks and not self._check_numerics
             if plain and tree is not None:
                 made.entry = program.entry(tree, self._call)
             made.program = program
+
+    def _label(self, call: Call) -> str:
+        """Return the function with the types of a call's arguments."""
+        where = self._reader.leaf_paths(call.structure)
+        pairs = zip(where, call.kinds, strict=True)
+        return f"{self._name}({', '.join(f'{path}: {kind}' for path, kind in pairs)})"
 
     def _check_types(self, call: Call) -> None:
         for kind, leaf in zip(call.kinds, call.leaves, strict=True):
@@ -145,6 +218,10 @@ class Function:
         found = current_recorder().replay(
             made.graph, [call.leaves[at] for at in made.arrays]
         )
+        if made.checks or self._check_numerics:
+            given = [call.leaves[at] for at in made.arrays]
+            arrays = [x._array() if isinstance(x, Tensor) else x for x in given]
+            self._examine(made, arrays, [t._array() for t in found])
         return unflatten(made.result, found)
 
     # -- tracing -------------------------------------------------------------------
@@ -155,6 +232,12 @@ class Function:
         if made is None:
             with self._lock:
                 made = self._general(call) or self._trace(call, call.kinds)
+                if not made.why:
+                    made.why = reason(
+                        [key[0] for key in self._compiled if key[1] == call.taped],
+                        call.key,
+                        self._reader.leaf_paths(call.structure),
+                    )
                 self._compiled[key] = made
         return made
 
@@ -183,6 +266,7 @@ class Function:
         return None
 
     def _trace(self, call: Call, kinds: "tuple[Kind, ...]") -> Compiled:
+        began = perf_counter()
         session = Trace(self._name)
         where = self._reader.leaf_paths(call.structure)
         given: list[Any] = []
@@ -197,8 +281,16 @@ class Function:
             args, options = unflatten(call.structure, given)
             self._bind(args, options)
             result = self._body(session, args, options, True)
-            graph, structure = finish(session, result)
-        return Compiled(graph, tuple(arrays), structure)
+            graph, structure = finish(session, result, checked=True)
+        return Compiled(
+            graph,
+            tuple(arrays),
+            structure,
+            tuple(session.primals),
+            tuple(session.adjoints),
+            tuple(session.checks),
+            perf_counter() - began,
+        )
 
     def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Raise ArgumentError where a call does not fit the function's parameters."""
@@ -261,6 +353,7 @@ def function(
     static_argnums: "int | Sequence[int]" = (),
     static_argnames: "str | Sequence[str]" = (),
     shapes: "Mapping[str, str] | None" = None,
+    check_numerics: "bool | str" = False,
 ) -> Any:
     """Return a function compiled for each signature of arguments it meets.
 
@@ -269,6 +362,8 @@ def function(
         static_argnums: positions of arguments that are settings, compared by equality.
         static_argnames: names of such arguments.
         shapes: sizes by argument name, as {"x": "n,3"}: one program for every n but 1.
+        check_numerics: True to raise NonFiniteError where a result is not finite, with
+            the op that made it so; "every" for every op whose result is not.
 
     Returns:
         The compiled function, or a decorator where `fun` is not given.
@@ -277,6 +372,7 @@ def function(
         "static_argnums": static_argnums,
         "static_argnames": static_argnames,
         "shapes": shapes,
+        "check_numerics": check_numerics,
     }
     if fun is None:
         return functools.partial(function, **options)

@@ -25,6 +25,7 @@ class Gradient(Function):
         argnums: "int | Sequence[int] | None",
         argnames: "str | Sequence[str] | None",
         keep_value: bool,
+        has_aux: bool,
         **options: Any,
     ) -> None:
         super().__init__(fun, name, **options)
@@ -33,6 +34,7 @@ class Gradient(Function):
         self._argnums = argnums
         self._argnames = argnames
         self._keep_value = keep_value
+        self._has_aux = has_aux
 
     def _chosen(
         self, args: Sequence[Any], options: Mapping[str, Any]
@@ -92,11 +94,21 @@ class Gradient(Function):
             else:
                 named[place] = unflatten(structure, arrays)
         start = 0 if fresh else len(trace.builder.nodes)
-        value = self._value(trace, self._fun(*given, **named))
+        result = self._fun(*given, **named)
+        aux: list[TracedArray] = []
+        if self._has_aux:
+            result, extra = self._with_aux(result)
+            leaves, around = flatten(extra)
+            aux = [trace.lift(x, f"{self._name}: the second result") for x in leaves]
+        value = self._value(trace, result)
         b = trace.builder
         seed = b.constant(1.0, value.type.dtype)
         nodes = b.nodes[start:]
+        first = len(b.nodes)
         cts = pullback(b, nodes, {value: seed}, wrt, name=name_of(self._fun))
+        trace.adjoints.append((first, len(b.nodes)))
+        if fresh:
+            trace.primals = [value, *[x._value for x in aux]]
         grads = iter(
             [
                 TracedArray(trace, b.zeros(x.type) if ct is None else ct)
@@ -108,7 +120,23 @@ class Gradient(Function):
             for structure, count in structures
         ]
         made = trees[0] if single else tuple(trees)
-        return (TracedArray(trace, value), made) if self._keep_value else made
+        if not self._has_aux:
+            return (TracedArray(trace, value), made) if self._keep_value else made
+        beside = unflatten(around, aux)
+        if self._keep_value:
+            return (TracedArray(trace, value), beside), made
+        return made, beside
+
+    def _with_aux(self, result: Any) -> tuple[Any, Any]:
+        if isinstance(result, tuple) and len(result) == 2:
+            return result
+        what = type(result).__name__
+        if isinstance(result, tuple):
+            what += f" of {len(result)}"
+        raise ArgumentError(
+            f"{self._name}: has_aux needs a function that returns (value, others), "
+            f"got a {what}{place_of(self._fun)}"
+        )
 
     def _source(self, trace: Trace, leaf: Any, path: str, fresh: bool) -> TracedArray:
         """Return an argument that is differentiated as a traced array of its own."""
@@ -155,6 +183,7 @@ def grad(
     fun: "Callable[..., Any] | None" = None,
     argnums: "int | Sequence[int] | None" = None,
     argnames: "str | Sequence[str] | None" = None,
+    has_aux: bool = False,
     **options: Any,
 ) -> Any:
     """Return the gradient function of a function with a scalar result.
@@ -164,22 +193,28 @@ def grad(
         argnums: the positions to differentiate; an int gives the gradient itself, a
             tuple a tuple of gradients. The first by default.
         argnames: the names to differentiate.
+        has_aux: whether `fun` returns (value, others): others are not differentiated.
         options: as those of `function`.
 
     Returns:
-        A compiled function; each gradient has the structure of its argument.
+        A compiled function; each gradient has the structure of its argument. With
+        has_aux, (gradient, others).
     """
-    return _make("grad", False, fun, argnums, argnames, options)
+    return _make("grad", False, fun, argnums, argnames, has_aux, options)
 
 
 def value_and_grad(
     fun: "Callable[..., Any] | None" = None,
     argnums: "int | Sequence[int] | None" = None,
     argnames: "str | Sequence[str] | None" = None,
+    has_aux: bool = False,
     **options: Any,
 ) -> Any:
-    """Return a function that returns (value, gradient); otherwise as `grad`."""
-    return _make("value_and_grad", True, fun, argnums, argnames, options)
+    """Return a function that returns (value, gradient); otherwise as `grad`.
+
+    With has_aux, ((value, others), gradient).
+    """
+    return _make("value_and_grad", True, fun, argnums, argnames, has_aux, options)
 
 
 def _make(
@@ -188,15 +223,19 @@ def _make(
     fun: "Callable[..., Any] | None",
     argnums: "int | Sequence[int] | None",
     argnames: "str | Sequence[str] | None",
+    has_aux: bool,
     options: dict[str, Any],
 ) -> Any:
     if fun is None:
         made = grad if label == "grad" else value_and_grad
-        return partial(made, argnums=argnums, argnames=argnames, **options)
+        return partial(
+            made, argnums=argnums, argnames=argnames, has_aux=has_aux, **options
+        )
     if isinstance(fun, Function):
         reader = fun._reader
         options.setdefault("static_argnums", tuple(reader.static_argnums))
         options.setdefault("static_argnames", tuple(reader.static_argnames))
+        options.setdefault("check_numerics", fun._check_numerics)
     return one_class(
         Gradient,
         fun,
@@ -204,5 +243,6 @@ def _make(
         argnums=argnums,
         argnames=argnames,
         keep_value=keep_value,
+        has_aux=has_aux,
         **options,
     )

@@ -12,6 +12,7 @@ from ..ir.errors import GraphError
 from ..ir.graph import Graph, Node, Value
 from . import engine
 from .cell import Array, Cell
+from .numerics import MODE, examine
 
 # numbered form -> program
 _PROGRAMS: dict[Any, engine.Program] = {}
@@ -40,7 +41,11 @@ def run(roots: Iterable[Value]) -> None:
         if len(_PROGRAMS) >= _MOST_PROGRAMS:
             del _PROGRAMS[next(iter(_PROGRAMS))]
         _PROGRAMS[form] = program
-    for value, array in zip(outputs, program.run(arrays), strict=True):
+    results = program.run(arrays)
+    if MODE.users:
+        graph = _graph(nodes, inputs, outputs, arrays)
+        examine(graph, arrays, results, every=MODE.every > 0)
+    for value, array in zip(outputs, results, strict=True):
         array.setflags(write=False)
         value.cell.array = array
     for value in outputs:

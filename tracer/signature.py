@@ -30,6 +30,10 @@ class Static:
     def __hash__(self) -> int:
         return hash((type(self.held), self.held))
 
+    def __repr__(self) -> str:
+        text = repr(self.held)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Static)

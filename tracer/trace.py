@@ -5,11 +5,11 @@ into it. A trace that is closed answers no more: its arrays have escaped.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ir.errors import ArgumentError, EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Value
-from ..ir.loc import register_room, traced_at, user_loc
+from ..ir.loc import Loc, register_room, traced_at, user_loc
 from ..ir.sizes import names_in
 from ..ir.types import TensorType
 from .array import TracedArray, described
@@ -23,6 +23,15 @@ from .trees import Structure, flatten, paths, unflatten
 register_room(__file__)
 
 
+class Check(NamedTuple):
+    """A value that is checked at every call: `failing` counts what is not finite."""
+
+    value: Value
+    failing: Value
+    message: str
+    loc: Loc | None
+
+
 class Trace:
     """An open trace: its builder, and the way from arrays to values and back."""
 
@@ -30,6 +39,11 @@ class Trace:
         self.name = name
         self.builder = TraceBuilder()
         self.closed = False
+        # of the adjoints built here: where they begin and end among the nodes
+        self.adjoints: list[tuple[int, int]] = []
+        # of a gradient: its value, and what comes with it
+        self.primals: list[Value] = []
+        self.checks: list[Check] = []
 
     # -- ops -----------------------------------------------------------------------
 
@@ -156,13 +170,27 @@ def place_of(fun: Callable[..., Any]) -> str:
 
 
 def finish(
-    trace: Trace, result: Any, names: Sequence[str] = ()
+    trace: Trace, result: Any, names: Sequence[str] = (), checked: bool = False
 ) -> tuple[Graph, Structure]:
-    """Return the graph of a trace with the leaves of `result` as its outputs."""
+    """Return the graph of a trace with the leaves of `result` as its outputs.
+
+    The counts of the trace's checks are the last outputs, where `checked` says that
+    whoever runs the graph looks at them.
+
+    Raises:
+        ArgumentError: there are checks, and nobody would look.
+    """
+    if trace.checks and not checked:
+        raise ArgumentError(
+            f"{trace.name}: check_numerics raises from Python, and has no form in a "
+            f"program that is compiled ahead of time{traced_at(trace.checks[0].loc)}"
+        )
     leaves, structure = flatten(result)
     what = f"{trace.name}: a result"
     outputs = [trace.lift(leaf, what)._value for leaf in leaves]
     found = list(names) or paths(structure, "out")
+    outputs += [check.failing for check in trace.checks]
+    found += [f"check {k}" for k in range(len(trace.checks))]
     graph = trace.builder.finish(trace.name, outputs, found)
     known: dict[str, None] = {}
     for x in graph.inputs:

@@ -1,6 +1,5 @@
 """The mixture of ADBench: against 40 digits, and against its published derivatives."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -12,28 +11,16 @@ import mpmath as mp
 import numpy as np
 import pullback as pb
 import pytest
+from example_tools import DATA, load, needs_data
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.types import parse_type
 from pullback.runtime.aot import compile_ahead
 from pullback.tracer.trace import trace
 
-ROOT = Path(__file__).parent.parent.parent
-DATA = ROOT.parent / "shared" / "data" / "adbench"
 D, K, N = 3, 2, 4
 GAMMA, M = 0.7, 2
 
-
-def load() -> Any:
-    path = ROOT / "examples" / "adbench" / "gmm.py"
-    spec = importlib.util.spec_from_file_location("adbench_gmm", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-gmm = load()
+gmm = load("adbench/gmm.py")
 
 
 def small() -> list[Any]:
@@ -178,8 +165,7 @@ def test_ahead_of_time_from_c(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["test", "1k_d2_K5", "1k_d10_K25"])
 def test_published(name: str) -> None:
-    if not DATA.is_dir():
-        pytest.skip("the suite's data are not beside the repository")
+    needs_data()
     *arrays, gamma, m = gmm.read(DATA / "gmm" / f"{name}.txt")
     expected = json.loads((DATA / "expected" / f"gmm_{name}.json").read_text())
     value, gradients = gmm.value_and_grad(*arrays, gamma=gamma, m=m)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pullback.ir.graph import Graph
 from pullback.ir.interpreter import interpret
+from pullback.ir.report import ProgramReport
 from pullback.ir.verify import verify
 from pullback.runtime.compile import compile_graph
 from pullback.tracer import engine, left_tape, pending
@@ -22,6 +23,9 @@ class Interpreted:
     def run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
         found = interpret(self.graph, [*arrays, *self.graph.captures])
         return [np.array(x) for x in found]
+
+    def report(self) -> ProgramReport:
+        return ProgramReport(len(self.graph.nodes), (), 0, "interpreted", {})
 
     def entry(self, tree: Any, miss: Callable[..., Any]) -> Callable[..., Any]:
         def arranged(part: Any, results: list[Any]) -> Any:

@@ -93,6 +93,43 @@ def test_argnums_and_argnames() -> None:
     assert pb.value_and_grad(f)(2.0, 3.0) == (18.0, 9.0)
 
 
+def test_others_beside_the_value() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return (x * y).sum(), {"y": y, "n": 3, "none": None}
+
+    others = {"y": 3.0, "n": 3, "none": None}
+    assert pb.value_and_grad(f, has_aux=True)(2.0, 3.0) == ((6.0, others), 3.0)
+    assert pb.grad(f, argnames="y", has_aux=True)(2.0, 3.0) == (2.0, others)
+    assert pb.grad(f, argnums=(0, 1), has_aux=True)(2.0, 3.0) == ((3.0, 2.0), others)
+    inner = pb.value_and_grad(has_aux=True)(f)
+    outer = pb.grad(lambda x: inner(x, x)[0][0] + inner(x, 2.0)[1])
+    assert outer(3.0) == 3.0 + 3.0
+
+
+def test_others_are_not_differentiated_but_followed() -> None:
+    def f(x: Any) -> Any:
+        hidden = np.sin(x)
+        return np.sum(hidden), hidden
+
+    gradient, hidden = pb.grad(f, has_aux=True)(X)
+    np.testing.assert_allclose(gradient, np.cos(X), rtol=1e-14)
+    np.testing.assert_allclose(hidden, np.sin(X), rtol=1e-14)
+    # a derivative of what comes beside the gradient
+    outer = pb.grad(lambda x: np.sum(pb.grad(f, has_aux=True)(x)[1]))
+    np.testing.assert_allclose(outer(X), np.cos(X), rtol=1e-14)
+
+
+def test_others_have_to_be_there() -> None:
+    def f(x: Any) -> Any:
+        return x * 2
+
+    text = r"grad of f: has_aux needs a function that returns \(value, others\), got a "
+    with pytest.raises(pb.ArgumentError, match=text + "TracedArray\n  defined at"):
+        pb.grad(f, has_aux=True)(1.0)
+    with pytest.raises(pb.ArgumentError, match="got a tuple of 3"):
+        pb.grad(lambda x: (x, x, x), has_aux=True)(1.0)
+
+
 def test_as_decorators() -> None:
     @pb.value_and_grad(argnums=1)
     def f(x: Any, y: Any) -> Any:

@@ -1,0 +1,35 @@
+"""Say in a line what a kernel does, for people."""
+
+from ..ir.sizes import SizeExpr
+from .plan import Apply, KernelPlan
+from .scan import ScanPlan
+from .scatter import ScatterPlan
+from .whole import CheckPlan, ContractPlan, WholePlan
+
+Size = int | SizeExpr
+
+
+def plan_text(plan: KernelPlan | WholePlan) -> str:
+    """Return what a kernel iterates over and how much it does there."""
+    if isinstance(plan, KernelPlan):
+        kind = "reduction" if any(o.monoid for o in plan.outputs) else "map"
+        work = sum(isinstance(step, Apply) for step in plan.steps)
+        return (
+            f"{kind} over {_space(plan.space)}, {work} operations an element, "
+            f"{len(plan.outputs)} results"
+        )
+    if isinstance(plan, ContractPlan):
+        batch = "".join(f"{loop.extent}, " for loop in plan.batch)
+        return f"contraction {batch}{plan.m.extent} x {plan.n.extent} x {plan.k.extent}"
+    if isinstance(plan, ScatterPlan):
+        into = _space((plan.prefix, plan.extent, plan.suffix))
+        return f"scatter of {plan.total} into {into}"
+    if isinstance(plan, ScanPlan):
+        return f"scan over {_space((plan.prefix, plan.extent, plan.suffix))}"
+    if isinstance(plan, CheckPlan):
+        return f"check of {plan.total} indices against {plan.extent}"
+    return type(plan).__name__.removesuffix("Plan").lower()
+
+
+def _space(extents: tuple[Size, ...]) -> str:
+    return "[" + ",".join(map(str, extents)) + "]"

@@ -1,0 +1,45 @@
+"""What a compiled program says of itself: launches, memory, time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .sizes import SizeExpr
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One distinct kernel: what it does, and how often a call launches it."""
+
+    text: str
+    launches: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramReport:
+    """A compiled program, in numbers.
+
+    Fields:
+        operations: how many are left after all passes.
+        kernels: in the order in which they run first.
+        workspace: bytes a call needs beside arguments and results.
+        call_path: `native`, or `ctypes: ` and the reason.
+        seconds: what each stage of compilation took.
+    """
+
+    operations: int
+    kernels: tuple[Kernel, ...]
+    workspace: int | SizeExpr
+    call_path: str
+    seconds: Mapping[str, float]
+
+    @property
+    def launches(self) -> int:
+        """How many kernels one call runs."""
+        return sum(k.launches for k in self.kernels)
+
+
+def times_text(seconds: Mapping[str, float]) -> str:
+    """Return stages with their times in ms, and their sum."""
+    total = sum(seconds.values()) * 1e3
+    parts = ", ".join(f"{name} {t * 1e3:.1f}" for name, t in seconds.items())
+    return f"{total:.1f} ms ({parts})"

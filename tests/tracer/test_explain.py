@@ -1,0 +1,136 @@
+"""What `explain` says: types, reasons, launches, bytes, lines."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pullback as pb
+import pytest
+from pullback.ir.passes.partition import Fate
+
+W, X, Y = np.full(3, 0.1), np.ones((5, 3)), np.ones(5)
+
+
+def loss(w: Any, x: Any, y: Any) -> Any:
+    hidden = np.tanh(x @ w)
+    return np.sum(np.square(hidden - y))
+
+
+@pytest.fixture
+def native(compiler: Any, request: pytest.FixtureRequest) -> bool:
+    return "native" in request.node.callspec.id
+
+
+def test_a_gradient(native: bool) -> None:
+    f = pb.value_and_grad(loss)
+    found = f.explain(W, X, Y)
+    assert f.compilations == 1, "it compiles what was not compiled"
+    f(W, X, Y)
+    assert f.compilations == 1
+    assert found.inputs == (("w", "f64[3]"), ("x", "f64[5,3]"), ("y", "f64[5]"))
+    assert found.outputs == ("f64[]", "f64[3]")
+    assert found.why == "first call"
+    kept = found.of_fate(Fate.KEPT)
+    assert [(d.op, str(d.type), d.bytes) for d in kept] == [("tanh", "f64[5]", 40)]
+    assert found.residual_bytes == 40
+    text = str(found)
+    line = loss.__code__.co_firstlineno + 1
+    assert f"test_explain.py:{line} in loss  hidden = np.tanh(x @ w)" in text
+    assert (
+        "the adjoint reads 40 bytes of forward values:\n  kept tanh f64[5], 40" in text
+    )
+    assert re.search(r"\n  pruned: \d+ forward values\n", text)
+    assert re.search(r"compiled in [\d.]+ ms \(trace [\d.]+", text)
+    if native:
+        program = found.program
+        assert program.launches == sum(k.launches for k in program.kernels) == 3
+        assert program.workspace == 128
+        assert list(found.seconds) == ["trace", "passes", "lower", "LLVM", "load"]
+        assert all(t >= 0 for t in found.seconds.values())
+        assert found.entry == program.call_path
+        assert "3 kernels, 3 launches, workspace 128 bytes\n" in text
+        assert "\n  1 x contraction 5 x 1 x 3\n" in text
+        assert "\n  1 x reduction over [5], 7 operations an element, 2 results" in text
+
+
+def test_a_gradient_without_its_value_has_the_same_residuals() -> None:
+    a = pb.grad(loss).explain(W, X, Y)
+    b = pb.value_and_grad(lambda *args: (loss(*args), args[0]), has_aux=True)
+    assert a.residual_bytes == b.explain(W, X, Y).residual_bytes == 40
+
+
+def test_a_function_has_no_adjoint(native: bool) -> None:
+    text = str(pb.function(loss).explain(W, X, Y))
+    assert "adjoint" not in text
+    assert text.startswith("loss\n  w: f64[3]\n  x: f64[5,3]\n  y: f64[5]\n  returns")
+
+
+def test_why_it_was_compiled_again() -> None:
+    @pb.function(static_argnames="mode")
+    def f(p: Any, x: Any, mode: Any = "a") -> Any:
+        return p["w"] * x
+
+    why = []
+    for args in (
+        ({"w": W}, 1.0),
+        ({"w": W.astype(np.float32)}, 1.0),
+        ({"w": W}, 1.0, "first"),
+        ({"w": W}, 1.0, "other"),
+        ({"w": X}, 1.0, "other"),
+        ({"w": W[0]}, 1, "third"),
+        ({"v": W, "w": W}, 1.0),
+    ):
+        found = f.explain(*args)
+        why.append(found.why)
+    assert why == [
+        "first call",
+        "argument 'p'['w']: dtype f64[3] before, f32[3] now",
+        "the arguments are nested otherwise, or others are given",
+        "argument 'mode': static value 'first' before, 'other' now",
+        "argument 'p'['w']: shape f64[3] before, f64[5,3] now",
+        "argument 'p'['w']: shape f64[5,3] before, f64[] now; "
+        "argument 'x': dtype f64[] before, i64[] now; "
+        "argument 'mode': static value 'other' before, 'third' now",
+        "the arguments are nested otherwise, or others are given",
+    ]
+    assert found.signatures == tuple(why)
+    assert "signatures compiled so far: 7\n  first call\n" in str(found)
+    assert f.explain({"w": W}, 1.0, "other").statics == (("mode", "'other'"),)
+
+
+def test_many_differences_are_counted() -> None:
+    f = pb.function(lambda *xs: sum(xs))
+    f(*[1.0] * 5)
+    why = f.explain(*[np.float32(1)] * 5).why
+    assert why.endswith("; 2 more")
+
+
+def test_sizes_that_vary_are_named() -> None:
+    f = pb.grad(lambda x: np.sum(np.sin(x)))
+    f(np.ones(3))
+    f(np.ones(4))
+    found = f.explain(np.ones(7))
+    assert found.inputs == (("x", "f64[n]"),)
+    assert found.why == "argument 'x': shape f64[3] before, f64[4] now"
+    assert len(found.signatures) == 2
+
+
+def test_how_it_is_called() -> None:
+    nested = pb.function(lambda p: p["w"]).explain({"w": W})
+    assert nested.entry.startswith("Python, then ")
+    assert nested.entry.endswith(
+        ": arguments or results are nested, named or static, or numbers are checked"
+    )
+    checked = pb.function(lambda x: pb.check_numerics(x, "x")).explain(W)
+    assert checked.entry.endswith(": check_numerics is called inside")
+    assert checked.outputs == ("f64[3]",)
+    constant = pb.function(lambda: 1.0).explain()
+    assert constant.entry.endswith(": no argument is an array")
+
+
+def test_what_cannot_be_explained() -> None:
+    f = pb.function(loss)
+    with pytest.raises(pb.ArgumentError, match="loss: explain takes arrays: a call on"):
+        f.explain(pb.constant(W), X, Y)
+    with pytest.raises(pb.ArgumentError, match="called on the type f64"):
+        f.explain(f.graph(W, X, Y).inputs[0].type, X, Y)

@@ -1,0 +1,174 @@
+"""What was compiled for a call, why, and what it costs: for reading, and for tests.
+
+The program is asked for its kernels; what the adjoint keeps follows from the graph it
+was compiled from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..ir.passes import pipeline
+from ..ir.passes.partition import Decision, Fate, partition
+from ..ir.report import ProgramReport, times_text
+from ..ir.sizes import SizeExpr
+from .signature import Kind
+
+if TYPE_CHECKING:
+    from .function import Compiled
+
+_SHOWN = 40  # lines of one list
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One compiled signature of a function; its text is for people.
+
+    Fields:
+        name: the function.
+        inputs: path and type of each argument, sizes named where one program serves
+            all of them.
+        statics: path and value of each argument that is not an array.
+        outputs: types of the results.
+        why: why this signature was compiled.
+        signatures: why each signature of the function was compiled, in order.
+        entry: how calls reach native code.
+        traced: operations before the passes.
+        program: kernels, launches, memory and times.
+        seconds: what each stage took, tracing included.
+        decisions: the fate of every forward value of a gradient.
+        residual_bytes: the size of the values that the adjoint reads.
+    """
+
+    name: str
+    inputs: tuple[tuple[str, str], ...]
+    statics: tuple[tuple[str, str], ...]
+    outputs: tuple[str, ...]
+    why: str
+    signatures: tuple[str, ...]
+    entry: str
+    traced: int
+    program: ProgramReport
+    seconds: dict[str, float]
+    decisions: tuple[Decision, ...]
+    residual_bytes: "int | SizeExpr"
+
+    def of_fate(self, fate: Fate) -> list[Decision]:
+        """Return the forward values that were kept, recomputed or pruned."""
+        return [d for d in self.decisions if d.fate is fate]
+
+    def __str__(self) -> str:
+        program = self.program
+        lines = [self.name]
+        lines += [f"  {path}: {kind}" for path, kind in self.inputs]
+        lines += [f"  {path} = {value}  (static)" for path, value in self.statics]
+        lines.append(f"  returns {', '.join(self.outputs) or 'nothing'}")
+        lines.append(f"compiled because: {self.why}")
+        if len(self.signatures) > 1:
+            lines.append(f"signatures compiled so far: {len(self.signatures)}")
+            lines += [f"  {why}" for why in self.signatures[:_SHOWN]]
+            lines += _more(len(self.signatures))
+        lines.append(f"called by: {self.entry}")
+        lines.append(
+            f"program: {self.traced} operations traced, {program.operations} after "
+            f"all passes; {len(program.kernels)} kernels, {program.launches} launches, "
+            f"workspace {program.workspace} bytes"
+        )
+        lines += [f"  {k.launches} x {k.text}" for k in program.kernels[:_SHOWN]]
+        lines += _more(len(program.kernels))
+        lines += self._fates()
+        lines.append(f"compiled in {times_text(self.seconds)}")
+        return "\n".join(lines)
+
+    def _fates(self) -> list[str]:
+        if not self.decisions:
+            return []
+        lines = [f"the adjoint reads {self.residual_bytes} bytes of forward values:"]
+        for fate in (Fate.KEPT, Fate.RECOMPUTED):
+            found = self.of_fate(fate)
+            lines += [f"  {_decision(d)}" for d in found[:_SHOWN]]
+            lines += _more(len(found))
+        lines.append(f"  pruned: {len(self.of_fate(Fate.PRUNED))} forward values")
+        return lines
+
+
+def _more(count: int) -> list[str]:
+    return [f"  and {count - _SHOWN} more"] if count > _SHOWN else []
+
+
+def _decision(d: Decision) -> str:
+    where = f"  {d.loc}" if d.loc is not None else ""
+    source = d.loc.source() if d.loc is not None else ""
+    shown = f"  {source}" if source else ""
+    return f"{d.fate.value} {d.op} {d.type}, {d.bytes} bytes{where}{shown}"
+
+
+def explain(
+    made: "Compiled",
+    name: str,
+    where: Sequence[str],
+    kinds: Sequence[Kind],
+    signatures: tuple[str, ...],
+) -> Explanation:
+    """Explain one compiled signature.
+
+    Args:
+        made: the signature, compiled.
+        name: the function.
+        where: the paths of the leaves of its arguments.
+        kinds: what the leaves are.
+        signatures: why each signature was compiled.
+    """
+    graph, program = made.graph, made.program
+    assert program is not None, "compiled"
+    report = program.report()
+    inputs = tuple(
+        (graph.names[k], str(graph.inputs[k].type)) for k in range(len(made.arrays))
+    )
+    taken = set(made.arrays)
+    statics = tuple(
+        (path, repr(kind))
+        for k, (path, kind) in enumerate(zip(where, kinds, strict=True))
+        if k not in taken
+    )
+    results = graph.outputs[: len(graph.outputs) - len(made.checks)]
+    decisions, size = _kept(made)
+    entry = report.call_path
+    if made.entry is None:
+        entry = f"Python, then {entry}: {_why_not_direct(made)}"
+    return Explanation(
+        name=name,
+        inputs=inputs,
+        statics=statics,
+        outputs=tuple(str(x.type) for x in results),
+        why=made.why,
+        signatures=signatures,
+        entry=entry,
+        traced=len(graph.nodes),
+        program=report,
+        seconds={"trace": made.seconds, **report.seconds},
+        decisions=decisions,
+        residual_bytes=size,
+    )
+
+
+def _why_not_direct(made: "Compiled") -> str:
+    if made.checks:
+        return "check_numerics is called inside"
+    if not made.arrays:
+        return "no argument is an array"
+    return "arguments or results are nested, named or static, or numbers are checked"
+
+
+def _kept(made: "Compiled") -> "tuple[tuple[Decision, ...], int | SizeExpr]":
+    """Return the fate of the forward values of a gradient; nothing for others."""
+    if not made.primals:
+        return (), 0
+    graph = made.graph
+    primals = list(dict.fromkeys(made.primals))
+    outputs = graph.outputs[: len(graph.outputs) - len(made.checks)]
+    rest = [x for x in outputs if x not in primals]
+    joint = graph.replace(graph.nodes, [*primals, *rest])
+    joint.output_names = [f"out{k}" for k in range(len(joint.outputs))]
+    halves = partition(pipeline.run(joint), len(primals))
+    return tuple(halves.decisions()), halves.bytes

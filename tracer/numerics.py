@@ -1,0 +1,300 @@
+"""Find the op that made a NaN or an infinity.
+
+What runs is the program as ever, so results have the bits they always have. Where one
+of them is not finite, the same graph is run again on the same arguments, in pieces that
+give every value, and the first op that made such a number is named. Values that a
+`where` masks out do not count, unless every op is asked about.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..ir.errors import NonFiniteError
+from ..ir.forms import Literal, Map
+from ..ir.graph import Graph, Node, Value
+from ..ir.interpreter import bind_sizes, numbers_for
+from ..ir.loc import traced_at
+from ..ir.passes.dce import dce
+from ..ir.types import TensorType
+from . import engine
+from .signature import quoted
+from .trace import Check
+
+Array = np.ndarray[Any, Any]
+PIECE = 64  # nodes of a program that returns all their results
+
+
+class Mode:
+    """Who checks all calls now, and the classes whose calls are native entries."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.every = 0
+        self._fast: weakref.WeakSet[type] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def install(self, owner: type, entry: Callable[..., Any]) -> None:
+        """Make calls of a class's instances calls of a native entry, if none check."""
+        with self._lock:
+            if not self.users:
+                owner.__call__ = entry  # type: ignore[method-assign]  # one class each
+                self._fast.add(owner)
+
+    def enter(self, every: bool) -> None:
+        """Have all calls checked; native entries give way to calls through Python."""
+        with self._lock:
+            self.users += 1
+            self.every += every
+            for owner in self._fast:
+                if "__call__" in vars(owner):
+                    del owner.__call__
+            self._fast.clear()
+
+    def leave(self, every: bool) -> None:
+        """End what `enter` began."""
+        with self._lock:
+            self.users -= 1
+            self.every -= every
+
+
+MODE = Mode()
+
+
+# -- finding ---------------------------------------------------------------------------
+
+
+def raise_failed(
+    graph: Graph, arrays: Sequence[Any], checks: Sequence[Check], counts: Sequence[Any]
+) -> None:
+    """Raise the error of the first check whose count is not 0."""
+    for check, count in zip(checks, counts, strict=True):
+        if int(count):
+            held = _values(graph, arrays, [check.value])[check.value]
+            raise NonFiniteError(f"{said(check.message, held)}{traced_at(check.loc)}")
+
+
+def examine(
+    graph: Graph,
+    arrays: Sequence[Any],
+    results: Sequence[Any],
+    adjoints: Iterable[tuple[int, int]] = (),
+    every: bool = False,
+    name: str = "",
+) -> None:
+    """Raise NonFiniteError if a result is not finite, or if an op made such a number.
+
+    Args:
+        graph: what was computed.
+        arrays: its inputs but the captures.
+        results: its outputs, those of checks left out.
+        adjoints: which of its nodes are adjoint ones, by number.
+        every: whether numbers count that no result holds.
+        name: what the message calls the program.
+    """
+    bad = [
+        x
+        for x, r in zip(graph.outputs, results, strict=False)
+        if x.type.dtype.is_float and not np.isfinite(r).all()
+    ]
+    if not bad and not every:
+        return
+    adjoint = {n for first, last in adjoints for n in graph.nodes[first:last]}
+    graph = dce(graph)
+    made = [x for n in graph.nodes for x in n.results if x.type.dtype.is_float]
+    values = _values(graph, arrays, made)
+    finite = {x: bool(np.isfinite(a).all()) for x, a in values.items()}
+    counted = None if every else _behind(bad, finite)
+    found = _origin(graph, finite, values, counted)
+    if found is not None:
+        where = "its adjoint" if found in adjoint else "the program"
+        raise _error(found, values, f"{name}, in {where}" if name else "")
+    if bad:
+        _blame_inputs(graph, values, finite, bad, name)
+
+
+def _is_computed(x: Value) -> bool:
+    node = x.node
+    return (
+        x.type.dtype.is_float
+        and node is not None
+        and not isinstance(node.primitive.form, Literal)
+    )
+
+
+def _values(
+    graph: Graph, arrays: Sequence[Any], wanted: Sequence[Value]
+) -> dict[Value, Array]:
+    """Return the arrays of values, and of all inputs and literals.
+
+    The graph is run in pieces of a few nodes, with numbers for its sizes: machine code
+    that returns thousands of values takes minutes to make.
+    """
+    graph = dce(graph.replace(graph.nodes, wanted))
+    given = [
+        np.asarray(a, x.type.dtype.numpy)
+        for a, x in zip(arrays, graph.inputs, strict=False)
+    ]
+    held: dict[Value, Array] = dict(
+        zip(graph.inputs, [*given, *graph.captures], strict=True)
+    )
+    env = bind_sizes(graph, [held[x].shape for x in graph.inputs], {})
+    pieces = [graph.nodes[k : k + PIECE] for k in range(0, len(graph.nodes), PIECE)]
+    piece_of = {n: k for k, piece in enumerate(pieces) for n in piece}
+    shared = set(wanted)
+    for k, piece in enumerate(pieces):
+        for node in piece:
+            shared.update(
+                x for x in node.operands if x.node is not None and piece_of[x.node] != k
+            )
+    for piece in pieces:
+        _run_piece(piece, shared, held, env)
+    return held
+
+
+def _run_piece(
+    piece: Sequence[Node],
+    shared: set[Value],
+    held: dict[Value, Array],
+    env: dict[str, int],
+) -> None:
+    """Compute those values of some nodes that are shared, from those held."""
+    inputs: list[Value] = []
+    made: dict[Value, Value] = {}
+    nodes: list[Node] = []
+    for node in piece:
+        for x in node.operands:
+            if x not in made:
+                inputs.append(x)
+                kind = TensorType(x.type.dtype, held[x].shape)
+                made[x] = Value(kind, None, len(inputs) - 1)
+        types = [numbers_for(x.type, env) for x in node.results]
+        params = {name: numbers_for(p, env) for name, p in node.params.items()}
+        operands = tuple([made[x] for x in node.operands])
+        nodes.append(Node(node.primitive, operands, params, types, node.loc))
+        made.update(zip(node.results, nodes[-1].results, strict=True))
+    outputs = [x for node in piece for x in node.results if x in shared]
+    program = engine.compile_apart(
+        Graph(
+            "values",
+            [made[x] for x in inputs],
+            nodes,
+            [made[x] for x in outputs],
+            [f"x{k}" for k in range(len(inputs))],
+            output_names=[f"out{k}" for k in range(len(outputs))],
+        )
+    )
+    found = program.run([held[x] for x in inputs])
+    held.update(zip(outputs, found, strict=True))
+
+
+def _behind(bad: Sequence[Value], finite: dict[Value, bool]) -> set[Value]:
+    """Return values that are not finite and lead, by such values, to a result."""
+    found = set(bad)
+    stack = list(bad)
+    while stack:
+        node = stack.pop().node
+        for x in node.operands if node is not None else ():
+            if x not in found and not finite.get(x, True):
+                found.add(x)
+                stack.append(x)
+    return found
+
+
+def _origin(
+    graph: Graph,
+    finite: dict[Value, bool],
+    values: dict[Value, Array],
+    counted: "set[Value] | None",
+) -> Node | None:
+    """Return the first node that makes what is not finite of operands that are.
+
+    Where there is none: the first that makes a NaN of infinities.
+    """
+    second = None
+    for node in graph.nodes:
+        bad = [
+            x
+            for x in node.results
+            if _is_computed(x) and not finite[x] and (counted is None or x in counted)
+        ]
+        if not bad:
+            continue
+        if all(finite.get(x, True) for x in node.operands):
+            return node
+        if second is None and any(np.isnan(values[x]).any() for x in bad):
+            operands = [values[x] for x in node.operands if not finite.get(x, True)]
+            if not any(np.isnan(a).any() for a in operands):
+                second = node
+    return second
+
+
+# -- messages --------------------------------------------------------------------------
+
+
+def said(message: str, held: Array) -> str:
+    """Return what a check says of an array that has numbers that are not finite."""
+    return f"{message or 'check_numerics'}: {_counted(held)}"
+
+
+def _first(held: Array) -> tuple[int, ...]:
+    at = int(np.argmin(np.isfinite(held)))
+    return tuple(int(k) for k in np.unravel_index(at, held.shape))
+
+
+def _counted(held: Array) -> str:
+    if not held.ndim:
+        return f"{float(held)}"
+    count = held.size - int(np.isfinite(held).sum())
+    first = _first(held)
+    return f"{float(held[first])} at {list(first)}, {count} of {held.size} not finite"
+
+
+def _error(node: Node, values: dict[Value, Array], where: str) -> NonFiniteError:
+    bad = next(x for x in node.results if not np.isfinite(values[x]).all())
+    held = values[bad]
+    kinds = [_kind(x, values) for x in node.operands]
+    named = ", ".join(f"{chr(ord('a') + k)} {kind}" for k, kind in enumerate(kinds))
+    there = ""
+    if isinstance(node.primitive.form, Map) and all(x in values for x in node.operands):
+        first = _first(held)
+        numbers = [np.broadcast_to(values[x], held.shape) for x in node.operands]
+        there = f"\n  operands there: {', '.join(str(a[first]) for a in numbers)}"
+    return NonFiniteError(
+        f"{node.primitive.name} made {_counted(held)}"
+        + (f"\n  operands: {named}" if named else "")
+        + there
+        + (f"\n  of: {where}" if where else "")
+        + traced_at(node.loc)
+    )
+
+
+def _kind(x: Value, values: dict[Value, Array]) -> TensorType:
+    held = values.get(x)
+    same = held is not None and held.ndim == len(x.type.shape)
+    return x.type.with_shape(held.shape) if held is not None and same else x.type
+
+
+def _blame_inputs(
+    graph: Graph,
+    values: dict[Value, Array],
+    finite: dict[Value, bool],
+    bad: Sequence[Value],
+    name: str,
+) -> NoReturn:
+    behind = _behind(bad, finite)
+    for x, path in zip(graph.inputs, graph.names, strict=True):
+        if x in behind:
+            raise NonFiniteError(
+                f"{name or graph.name}: argument {quoted(path)} {_kind(x, values)} "
+                f"has {_counted(values[x])}, and it reaches a result"
+            )
+    raise NonFiniteError(
+        f"{name or graph.name}: a constant that is not finite reaches a result"
+    )
+
+
+__all__ = ["MODE", "examine", "raise_failed", "said"]
