@@ -12,6 +12,7 @@ import pullback as pb
 import pytest
 from compare import assert_close
 from native import How, Native, assert_same_bits, natives
+from pullback.codegen.plan_text import plan_text
 from pullback.codegen.show import show_schedule
 from pullback.codegen.target import host
 from pullback.ir.errors import (
@@ -231,6 +232,7 @@ def test_a_factorisation_is_shown() -> None:
     x = np.eye(4)
     lowered = one("cholesky", [x]).lowered
     assert "k0: cholesky f64, batch 1, n 4, m 4" in show_schedule(lowered).splitlines()
+    assert plan_text(lowered.plans[0]) == "cholesky of 1 matrices of 4 rows"
 
 
 def test_ahead_of_time_the_errors_are_those_of_numpy(
