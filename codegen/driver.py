@@ -19,11 +19,9 @@ from .frame import OK
 from .llvm import I32, I64, PTR, Function, Module, Reg, const
 from .memory import Arena, Buffer
 from .sizes import emit_size
-from .whole import fail_function
+from .status import CANCELLED, SIZE_MISMATCH, fail_function
 
 STRAIGHT = 256  # launches written as calls
-SIZE_MISMATCH = 4
-CANCELLED = 3
 CANCEL_OFFSET = 48
 
 

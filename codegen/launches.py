@@ -25,7 +25,7 @@ class Group:
 
 @dataclass(slots=True)
 class Whole:
-    """A launch that is no loop kernel: a contraction, scatter, scan or index check."""
+    """A launch that is no loop kernel: a contraction, an index check, and others."""
 
     key: OrderKey
     node: Node

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
-from ..ir.forms import Contract, Reduce, Scan, Scatter
+from ..ir.forms import Contract, Factorize, Reduce, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
+from .factorize import FactorizePlan, plan_factorize
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
@@ -89,7 +90,7 @@ class ModuleBuilder:
                 made.append((bound.plan, bound.buffers, writes))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
-            if isinstance(plan, ContractPlan):
+            if isinstance(plan, ContractPlan | FactorizePlan):
                 assert scratch is not None
                 buffers = (*buffers, scratch)
             made.append((plan, buffers, writes))
@@ -248,6 +249,12 @@ def _plan_whole(
         lhs, rhs = (strip_views(x, held) for x in node.operands)
         buffers = (memory(lhs[0]), memory(rhs[0]), result)
         return plan_contract(node, lhs, rhs), buffers, (2,)
+    if isinstance(form, Factorize):
+        checks.append(node)
+        operands = [memory(x) for x in node.operands]
+        results = [schedule.buffers[x] for x in node.results]
+        writes = tuple(range(len(operands), len(operands) + len(results)))
+        return plan_factorize(node, len(checks) - 1), (*operands, *results), writes
     plan = plan_scan(node) if isinstance(form, Scan) else plan_scatter(node)
     read = tuple([memory(x) for x in node.operands])
     return plan, (*read, result), (len(read),)

@@ -1,6 +1,7 @@
 """Say in a line what a kernel does, for people."""
 
 from ..ir.sizes import SizeExpr
+from .factorize import FactorizePlan
 from .plan import Apply, KernelPlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
@@ -26,6 +27,9 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"scatter of {plan.total} into {into}"
     if isinstance(plan, ScanPlan):
         return f"scan over {_space((plan.prefix, plan.extent, plan.suffix))}"
+    if isinstance(plan, FactorizePlan):
+        sides = f" for {plan.m} right sides" if "solve" in plan.kind else ""
+        return f"{plan.kind} of {plan.batch} matrices of {plan.n} rows{sides}"
     if isinstance(plan, CheckPlan):
         return f"check of {plan.total} indices against {plan.extent}"
     return type(plan).__name__.removesuffix("Plan").lower()

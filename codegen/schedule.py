@@ -10,6 +10,7 @@ from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import (
     Contract,
+    Factorize,
     Gather,
     Iota,
     Literal,
@@ -134,7 +135,7 @@ class Scheduler:
                 for x in node.operands:
                     self._force(strip_views(x, self._is_leaf)[0])
                 continue
-            if isinstance(form, Scatter | Scan):
+            if isinstance(form, Scatter | Scan | Factorize):
                 for x in node.operands:
                     self._force(x)
                 continue
@@ -223,9 +224,9 @@ class Scheduler:
                 level = max(memory[self._base(x)] for x in node.operands)
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
-            elif isinstance(form, Scan):
+            elif isinstance(form, Scan | Factorize):
                 level = max(memory[self._base(x)] for x in node.operands)
-                self._whole(node, "scan", level)
+                self._whole(node, "whole", level)
             elif isinstance(form, View):
                 (x,) = node.operands
                 out = node.results[0]

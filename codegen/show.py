@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ir.text import params_text
 from ..ir.types import DType, Shape
+from .factorize import FactorizePlan
 from .index import Index, Opaque, Size, Split
 from .lower import AnyPlan, Lowered
 from .memory import Buffer
@@ -97,6 +98,11 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         yield (
             f"k{number}: scan {plan.dtype.name} over "
             f"[{plan.prefix}, {plan.extent}, {plan.suffix}]{back}"
+        )
+    elif isinstance(plan, FactorizePlan):
+        yield (
+            f"k{number}: {plan.kind} {plan.dtype.name}, batch {plan.batch}, "
+            f"n {plan.n}, m {plan.m}"
         )
     else:
         assert isinstance(plan, CheckPlan)

@@ -13,15 +13,15 @@ from ..ir.sizes import product
 from ..ir.types import DType, Shape
 from . import llvm
 from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
+from .factorize import FactorizePlan, emit_factorize
 from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
-from .llvm import I64, PTR, Module, Reg, const
+from .llvm import I64, Module, Reg, const
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
+from .status import INDEX_OUT_OF_RANGE, fail_function
 from .target import Target
-
-INDEX_OUT_OF_RANGE = 1
 
 
 class Loop(NamedTuple):
@@ -57,7 +57,7 @@ class CheckPlan(NamedTuple):
     number: int
 
 
-WholePlan = ContractPlan | ScatterPlan | ScanPlan | CheckPlan
+WholePlan = ContractPlan | ScatterPlan | ScanPlan | FactorizePlan | CheckPlan
 
 
 # --- planning -------------------------------------------------------------------------
@@ -141,6 +141,8 @@ def emit_whole(
     """Write the function of a plan; return the bytes of scratch it uses."""
     if isinstance(plan, ContractPlan):
         return _emit_contract(module, target, name, plan, names)
+    if isinstance(plan, FactorizePlan):
+        return emit_factorize(module, target, name, plan, names)
     if isinstance(plan, ScatterPlan):
         emit_scatter(module, name, plan, names)
     elif isinstance(plan, ScanPlan):
@@ -269,33 +271,3 @@ def _emit_check(
 
     kernel.loop(kernel.size(plan.total), element)
     fn.ret(OK)
-
-
-def fail_function(module: Module) -> str:
-    """Return the function that fills the status, if there is one, and returns the code.
-
-    i32 pb_fail(ptr ctx, i32 code, i32 node, i64 index, i64 axis, i64 extent)
-    """
-    name = "pb_fail"
-    if name in module.functions:
-        return name
-    params = [(PTR, ""), *[(llvm.I32, "")] * 2, *[(I64, "")] * 3]
-    fn = module.function(name, llvm.I32, params, attrs="noinline cold")
-    ctx, code, node, *rest = fn.args
-    null = Reg("null", PTR)
-    has, get, fill, done = (fn.new_label(x) for x in ("has", "get", "fill", "done"))
-    fn.cond_br(fn.icmp("eq", ctx, null), done, has)
-    fn.start(has)
-    fn.br(get)
-    fn.start(get)
-    status = fn.load(fn.gep(ctx, const(I64, 8)), PTR)
-    fn.cond_br(fn.icmp("eq", status, null), done, fill)
-    fn.start(fill)
-    fn.store(code, status)
-    fn.store(node, fn.gep(status, const(I64, 4)))
-    for k, number in enumerate(rest):
-        fn.store(number, fn.gep(status, const(I64, 8 + 8 * k)))
-    fn.br(done)
-    fn.start(done)
-    fn.ret(code)
-    return name

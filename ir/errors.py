@@ -8,6 +8,8 @@
     |- EscapedValue(RuntimeError)        a traced value is used after its trace closed
     |- UnknownFunction(NotImplementedError)   NumPy's function has no traced form
     |- IndexOutOfRange(IndexError)       a gather met an index outside its axis
+    |- NotPositiveDefinite(LinAlgError)  a Cholesky factor does not exist
+    |- SingularMatrix(LinAlgError)       a system of equations has a pivot of 0
     |- GradientLookupError(LookupError)  a cotangent reaches an op without a rule
     |- ParseError(ValueError)            program text is malformed; has line and column
     |- TargetError(RuntimeError)         the target cannot express an instruction
@@ -16,8 +18,10 @@
     |- GradientMismatch(AssertionError)  a gradient disagrees with finite differences
     `- GraphError(AssertionError)        a graph is malformed: a defect of pullback
 
-Each also derives from the builtin a NumPy user would catch.
+Each also derives from the builtin, or the error of NumPy, its user would catch.
 """
+
+from numpy.linalg import LinAlgError
 
 
 class PullbackError(Exception):
@@ -50,6 +54,14 @@ class UnknownFunction(PullbackError, NotImplementedError):
 
 class IndexOutOfRange(PullbackError, IndexError):
     """A gather met an index outside its axis."""
+
+
+class NotPositiveDefinite(PullbackError, LinAlgError):
+    """A matrix has no Cholesky factor; the message has the leading minor."""
+
+
+class SingularMatrix(PullbackError, LinAlgError):
+    """A system has a pivot that is exactly 0; the message has its index."""
 
 
 class GradientLookupError(PullbackError, LookupError):

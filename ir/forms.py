@@ -94,6 +94,17 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class Factorize:
+    """Matrices of the last two axes factored, or systems of them solved; may raise.
+
+    `kind` is "cholesky", "lu", "triangular_solve" or "lu_solve"; the axes before are
+    a batch, and each matrix is on its own.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Literal:
     """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
@@ -103,7 +114,19 @@ class Iota:
     """No operands; each element is its position along param `axis`."""
 
 
-Form = Map | Reduce | Scan | Contract | View | Place | Gather | Scatter | Literal | Iota
+Form = (
+    Map
+    | Reduce
+    | Scan
+    | Contract
+    | View
+    | Place
+    | Gather
+    | Scatter
+    | Factorize
+    | Literal
+    | Iota
+)
 
 
 def reduced_shape(

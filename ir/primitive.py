@@ -66,6 +66,11 @@ Evaluate = Callable[..., Any]
 # (builder, cotangents, results, *operands, **params) -> one cotangent an operand; one
 # result passes its cotangent and itself without a tuple
 VjpRule = Callable[..., "Sequence[Value | None]"]
+# (shapes of the operands, random generator) -> the operands, in f64. Any: NumPy arrays.
+# The generator by name: NumPy loads its module, and hashlib, for whoever asks for it.
+MakeOperands = Callable[
+    [Sequence[tuple[int, ...]], "np.random.Generator"], Sequence[Any]
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -121,13 +126,15 @@ class Sample:
     `shapes` are the operands' shapes, where None stands for the size under test; a
     param that is a function is called with that size; `dtypes` the operands' dtypes
     ("f" is the float type under test); `integers` has (operand, low, high) for each
-    operand of integers, high exclusive.
+    operand of integers, high exclusive. `make` draws the operands where independent
+    numbers from the domain are not what the op takes, as matrices it can factor.
     """
 
     shapes: tuple[tuple[int | None, ...], ...]
     params: dict[str, Any]  # Any: params of any kind
     dtypes: tuple[str, ...] = ()
     integers: tuple[tuple[int, int, int], ...] = ()
+    make: "MakeOperands | None" = None
 
 
 def as_results(made: Any) -> tuple[np.ndarray[Any, Any], ...]:

@@ -19,6 +19,7 @@ from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
 from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
+from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR
 from ..codegen.target import Target, emit_object, host
 from ..ir.errors import (
     ArgumentError,
@@ -27,9 +28,10 @@ from ..ir.errors import (
     SizeError,
     TargetError,
 )
-from ..ir.graph import Graph
+from ..ir.graph import Graph, Node
 from ..ir.loc import traced_at
 from ..ir.log import log
+from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
 from ..ir.report import Kernel, ProgramReport, times_text
@@ -144,6 +146,8 @@ class Program:
         Raises:
             ArgumentError: an array does not fit its input.
             IndexOutOfRange: a gather met an index outside its axis.
+            NotPositiveDefinite, SingularMatrix: a matrix cannot be factored or solved
+                by.
         """
         if self._entry is None:
             outputs = len(self.graph.outputs)
@@ -195,6 +199,9 @@ class Program:
                 f"of size {extent}\n  operands: a {source}, b {made.operands[1].type}"
                 f"{traced_at(made.loc)}"
             )
+        if code in (NOT_POSITIVE_DEFINITE, SINGULAR):
+            made = self.lowered.checks[node]
+            return _unsolvable(made, code, index, axis)
         if code == 4:
             guard = self.graph.guards[node]
             return SizeError(
@@ -204,6 +211,16 @@ class Program:
         if code == 3:
             return KeyboardInterrupt()
         return PullbackError(f"{self.graph.name}: native status {code}")
+
+
+def _unsolvable(made: Node, code: int, index: int, matrix: int) -> PullbackError:
+    """Return the exception of a matrix that cannot be factored or solved by."""
+    name, given = made.primitive.name, made.operands[0].type
+    which = matrix if given.rank > 2 else None
+    describe = not_definite if code == NOT_POSITIVE_DEFINITE else singular
+    error = describe(name, index, which)
+    where = f"\n  operands: a {given}{traced_at(made.loc)}"
+    return type(error)(f"{error}{where}")
 
 
 def _input_dims(name: str, type: TensorType) -> tuple[int | str, ...]:

@@ -128,7 +128,8 @@ class Recorder:
                     return self.handle(self.alias(out))
             return self.handle(out)
         if isinstance(out, (tuple, list)):
-            return type(out)([self.wrap(item, given) for item in out])
+            make = getattr(type(out), "_make", type(out))  # a named tuple has its own
+            return make([self.wrap(item, given) for item in out])
         return out
 
     def alias(self, value: Value) -> Value:

@@ -81,7 +81,8 @@ class Trace:
         if isinstance(out, Value):
             return TracedArray(self, out)
         if isinstance(out, (tuple, list)):
-            return type(out)([self._wrapped(item) for item in out])
+            make = getattr(type(out), "_make", type(out))  # a named tuple has its own
+            return make([self._wrapped(item) for item in out])
         return out
 
     def unwrap(self, x: Any) -> Any:

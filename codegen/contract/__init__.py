@@ -6,6 +6,7 @@ the result is one chain of fma in ascending k from +0.0, on every path.
 
 from .gemm import (
     StaticGemm,
+    emit_accumulate,
     emit_batched_gemm,
     emit_gemm,
     emit_static_gemm,
@@ -14,6 +15,7 @@ from .gemm import (
 
 __all__ = [
     "StaticGemm",
+    "emit_accumulate",
     "emit_batched_gemm",
     "emit_gemm",
     "emit_static_gemm",

@@ -67,6 +67,26 @@ def emit_gemm(module: Module, target: Target, dtype: str) -> str:
     return name
 
 
+def emit_accumulate(module: Module, target: Target, dtype: str) -> str:
+    """Emit c += a b as `pb_gemm_add_f64`, with the parameters of `emit_gemm`.
+
+    The chains that c holds go on: each is the same chain as of one multiplication.
+    scn is 1; all other strides are of any sign.
+    """
+    name = f"pb_gemm_add_{dtype}"
+    if name not in module.functions:
+        fn = module.function(
+            name,
+            VOID,
+            [*[(PTR, "")] * 3, *[(I64, "")] * 9, (PTR, "")],
+            attrs="noinline",
+        )
+        a, b, c, *numbers, work = fn.args
+        gemm = _Gemm(Kernels(module, blocking(target, dtype), dtype), fn)
+        gemm.accumulate((a, b, c), numbers, work)
+    return name
+
+
 def emit_static_gemm(
     module: Module,
     target: Target,
@@ -132,6 +152,7 @@ class _Gemm:
         self.kernels, self.cut, self.fn = kernels, kernels.cut, fn
         self.ints = Ints(fn)
         self.work_bytes = 0
+        self.before = 0  # whether chains go on that c holds
 
     def emit(
         self, arrays: tuple[Reg, Reg, Reg], numbers: Sequence[Reg], work: Reg
@@ -172,6 +193,17 @@ class _Gemm:
         scattered = ints.invert(one(self.scj))
         when(fn, ints.either(one(self.n), scattered), self._columns, contiguous)
         fn.ret()
+
+    def accumulate(
+        self, arrays: tuple[Reg, Reg, Reg], numbers: Sequence[Reg], work: Reg
+    ) -> None:
+        """Emit the body of `emit_accumulate`: columns of c are lanes as they are."""
+        self.x, self.y, self.c = arrays
+        self.work, self.before = work, 1
+        self.m, self.n, self.k, self.sxi, self.sxk = numbers[:5]
+        self.syk, self.syj, self.sci, self.scj = numbers[5:]
+        self._blocked()
+        self.fn.ret()
 
     def _columns(self) -> None:
         fn, elem = self.fn, self.cut.elem
@@ -217,7 +249,9 @@ class _Gemm:
             def block(j: Reg, _: list[Reg]) -> list[Reg]:
                 columns = ints.smin(ints.sub(self.n, j), i64(cut.block_n))
                 origin = fn.gep(y, ints.mul(j, self.syj), cut.elem)
-                self._block(x, origin, fn.gep(self.c, j, cut.elem), columns, depth, p)
+                goal = fn.gep(self.c, j, cut.elem)
+                goon = ints.add(p, i64(self.before)) if self.before else p
+                self._block(x, origin, goal, columns, depth, goon)
                 return []
 
             for_range(fn, self.n, i64(cut.block_n), block)
@@ -228,7 +262,7 @@ class _Gemm:
     def _block(
         self, x: Reg, y: Reg, c: Reg, columns: Reg, depth: Reg, goon: Reg
     ) -> None:
-        """Multiply all rows by one block of y; `goon` is its first k."""
+        """Multiply all rows by one block of y; `goon` is 0 where chains start."""
         cut, ints, fn = self.cut, self.ints, self.fn
         panel = i64(cut.panel)
 

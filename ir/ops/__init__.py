@@ -13,6 +13,7 @@ from . import (
     division,
     elementwise,
     exponents,
+    factorization,
     hyperbolic,
     indexing,
     logic,
@@ -47,6 +48,7 @@ MODULES: tuple[ModuleType, ...] = (
     diagonals,
     indexing,
     scatter,
+    factorization,
 )
 
 

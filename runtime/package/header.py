@@ -43,6 +43,9 @@ _ABI = f"""\
 #define PB_WORKSPACE_TOO_SMALL 2  /* status: index is the number of bytes needed */
 #define PB_CANCELLED 3
 #define PB_SIZE_MISMATCH 4        /* status: node of the guard, index, extent */
+#define PB_NOT_POSITIVE_DEFINITE 5 /* status: index: order of the leading minor,
+                                      axis: matrix of the batch, extent: its rows */
+#define PB_SINGULAR 6             /* status: index: pivot, axis: matrix, extent: rows */
 
 typedef struct pb_status {{
   int32_t code;

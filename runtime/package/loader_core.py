@@ -296,6 +296,17 @@ class _Function:
                 f"{name}: sizes that must agree are {status.index} and {status.extent} "
                 f"(guard {status.node})"
             )
+        if code == 5:
+            return _np.linalg.LinAlgError(
+                f"{name}: matrix {status.axis} of a batch is not positive definite: "
+                f"its leading minor of order {status.index} is not positive "
+                f"(operation {status.node})"
+            )
+        if code == 6:
+            return _np.linalg.LinAlgError(
+                f"{name}: matrix {status.axis} of a batch is singular: pivot "
+                f"{status.index} is 0 (operation {status.node})"
+            )
         return RuntimeError(f"{name}: the library returned the unknown status {code}")
 
 

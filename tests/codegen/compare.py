@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pullback.ir.forms import Contract, Reduce, Scan, Scatter
+from pullback.ir.forms import Contract, Factorize, Reduce, Scan, Scatter
 from pullback.ir.primitive import Primitive
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +29,8 @@ def scale_of(op: Primitive, arrays: Sequence[Array]) -> float:
 
 def folds(op: Primitive) -> bool:
     """Whether results are sums or products of many elements."""
-    return isinstance(op.form, Contract | Reduce | Scan | Scatter) and not op.exact
+    many = Contract | Reduce | Scan | Scatter | Factorize
+    return isinstance(op.form, many) and not op.exact
 
 
 def largest(arrays: Sequence[Array]) -> float:

@@ -315,6 +315,17 @@ def test_sizes_that_disagree_are_errors(sized, change, k, error, message):
         (2, MemoryError, "bytes of workspace are needed"),
         (3, RuntimeError, "sized: cancelled"),
         (4, ValueError, r"sizes that must agree are 0 and 0 \(guard 0\)"),
+        (
+            5,
+            np.linalg.LinAlgError,
+            r"matrix 0 of a batch is not positive definite: its leading minor of order "
+            r"0 is not positive \(operation 0\)",
+        ),
+        (
+            6,
+            np.linalg.LinAlgError,
+            r"matrix 0 of a batch is singular: pivot 0 is 0 \(operation 0\)",
+        ),
         (9, RuntimeError, "the library returned the unknown status 9"),
     ],
 )

@@ -29,6 +29,7 @@ from . import (
     rounding,
     running,
     shaping,
+    solving,
     statistics,
 )
 
@@ -186,6 +187,11 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.linalg.vecdot: matrices.vecdot,
     np.linalg.matmul: linalg.matmul,
     np.linalg.tensordot: linalg.tensordot,
+    np.linalg.cholesky: solving.cholesky,
+    np.linalg.solve: solving.solve,
+    np.linalg.inv: solving.inv,
+    np.linalg.det: solving.det,
+    np.linalg.slogdet: solving.slogdet,
     np.linalg.multi_dot: einsum.multi_dot,
     np.linalg.matrix_power: einsum.matrix_power,
     np.matrix_transpose: linalg.matrix_transpose,
@@ -322,9 +328,12 @@ PUBLIC: Mapping[str, Impl] = _public()
 
 # the same for `pullback.linalg`
 LINALG: Mapping[str, Impl] = {
-    public_name(f).removeprefix("linalg."): impl
-    for f, impl in BY_NUMPY.items()
-    if public_name(f).startswith("linalg.")
+    "triangular_solve": solving.triangular_solve,
+    **{
+        public_name(f).removeprefix("linalg."): impl
+        for f, impl in BY_NUMPY.items()
+        if public_name(f).startswith("linalg.")
+    },
 }
 
 __all__ = [
