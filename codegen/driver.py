@@ -31,6 +31,7 @@ class Launch(NamedTuple):
     kernel: int
     buffers: tuple[Buffer, ...]
     writes: tuple[int, ...]  # the slots it writes
+    offsets: tuple[int, ...]  # where in its buffer each slot begins, in elements
 
 
 def constant_text(name: str, held: ArrayConstant) -> str:
@@ -61,6 +62,11 @@ def storage_type_of(array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") 
     if kind == "f":
         return llvm.F64 if bits == 64 else llvm.F32
     return f"i{bits}"
+
+
+def byte_offset(buffer: Buffer, offset: int) -> int:
+    """Return an offset in elements of a buffer in bytes."""
+    return offset * (buffer.type.dtype.bits // 8)
 
 
 class Driver:
@@ -165,10 +171,13 @@ class Driver:
         frame = fn.alloca(PTR, max(widest, 1), 8)
         known: dict[Buffer, Reg] = {}
         for launch in self.launches:
-            for k, buffer in enumerate(launch.buffers):
+            pairs = zip(launch.buffers, launch.offsets, strict=True)
+            for k, (buffer, offset) in enumerate(pairs):
                 reg = known.get(buffer)
                 if reg is None:
                     reg = known[buffer] = self._pointer(buffer)
+                if offset:
+                    reg = fn.gep(reg, const(I64, byte_offset(buffer, offset)))
                 fn.store(reg, fn.gep(frame, const(I64, k), PTR))
             args = (self.ctx, frame, self.size_pointer)
             code = fn.call(self.kernels[launch.kernel], I32, args)
@@ -185,14 +194,18 @@ class Driver:
     # -- many launches -----------------------------------------------------------------
 
     def _table(self) -> None:
-        """Run the launches from a table of (kernel, slots, (base, number) a slot)."""
+        """Run the launches from a table.
+
+        A launch is its kernel, the number of its slots, and for each slot a base, the
+        piece of it and an offset in bytes.
+        """
         fn = self.fn
         bases: dict[tuple[str, int], int] = {}
         samples: list[Buffer] = []
         words: list[int] = []
         for launch in self.launches:
             words += (launch.kernel, len(launch.buffers))
-            for buffer in launch.buffers:
+            for buffer, offset in zip(launch.buffers, launch.offsets, strict=True):
                 key = (
                     ("work", buffer.bucket)
                     if buffer.kind == "work"
@@ -203,6 +216,7 @@ class Driver:
                     samples.append(buffer)
                 words.append(base)
                 words.append(buffer.number if buffer.kind == "work" else 0)
+                words.append(byte_offset(buffer, offset))
         name = f"pb_{self.symbol}_launches"
         body = ", ".join([f"i32 {w}" for w in words])
         self.module.globals.append(
@@ -246,12 +260,14 @@ class Driver:
         fn.br(slot)
         fn.start(slot)
         k = fn.phi(I64, const(I64, 0), head)
-        entry = fn.gep(table, fn.add(first, fn.mul(k, const(I64, 2))), I32)
+        entry = fn.gep(table, fn.add(first, fn.mul(k, const(I64, 3))), I32)
         base = fn.convert("zext", fn.load(entry, I32), I64)
         number = fn.load(fn.gep(entry, const(I64, 1), I32), I32)
         pointer = fn.load(fn.gep(bases, base, PTR), PTR)
         piece = fn.load(fn.gep(pieces, base, I64), I64)
         offset = fn.mul(piece, fn.convert("zext", number, I64))
+        inside = fn.load(fn.gep(entry, const(I64, 2), I32), I32)
+        offset = fn.add(offset, fn.convert("sext", inside, I64))
         fn.store(fn.gep(pointer, offset), fn.gep(frame, k, PTR))
         following = fn.add(k, const(I64, 1))
         fn.phi_edge(k, following, fn.block)
@@ -259,7 +275,7 @@ class Driver:
         fn.start(call)
         code = self._dispatch(kernel, frame)
         self._leave_on_failure(code)
-        step = fn.add(fn.mul(slots, const(I64, 2)), const(I64, 2))
+        step = fn.add(fn.mul(slots, const(I64, 3)), const(I64, 2))
         beyond = fn.add(at, step)
         fn.phi_edge(at, beyond, fn.block)
         done = fn.new_label("finished")

@@ -19,7 +19,7 @@ from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
-from .plan import Bound, KernelPlan, Planner
+from .plan import FARTHEST, Bound, KernelPlan, Planner
 from .repeat import Repeats, describe
 from .scan import plan_scan
 from .scatter import plan_scatter
@@ -81,27 +81,32 @@ class ModuleBuilder:
         ordered = _ordered(schedule)
         checks: list[Node] = []
         repeats = Repeats()
-        made: list[tuple[AnyPlan, tuple[Buffer, ...], tuple[int, ...]]] = []
+        made: list[tuple[AnyPlan, Launch]] = []
         scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
         for item in ordered:
             if isinstance(item, LoopLaunch):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
-                made.append((bound.plan, bound.buffers, writes))
+                launch = Launch(0, bound.buffers, writes, bound.offsets)
+                made.append((bound.plan, launch))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
+            plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
                 assert scratch is not None
-                buffers = (*buffers, scratch)
-            made.append((plan, buffers, writes))
+                buffers, offsets = (*buffers, scratch), (*offsets, 0)
+            made.append((plan, Launch(0, buffers, writes, offsets)))
         arena = plan_arena(
-            [[b[k] for k in w] for _, b, w in made],
-            [[x for k, x in enumerate(b) if k not in w] for _, b, w in made],
+            [[x.buffers[k] for k in x.writes] for _, x in made],
+            [
+                [b for k, b in enumerate(x.buffers) if k not in x.writes]
+                for _, x in made
+            ],
         )
         names = tuple(graph.sizes)
         launches = [
-            Launch(self._number(plan, names, symbol), buffers, writes)
-            for plan, buffers, writes in made
+            launch._replace(kernel=self._number(plan, names, symbol))
+            for plan, launch in made
         ]
         arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
         self._drive(graph, symbol, launches, arena, schedule)
@@ -258,6 +263,19 @@ def _plan_whole(
     plan = plan_scan(node) if isinstance(form, Scan) else plan_scatter(node)
     read = tuple([memory(x) for x in node.operands])
     return plan, (*read, result), (len(read),)
+
+
+def _rebased(plan: WholePlan, count: int) -> tuple[WholePlan, tuple[int, ...]]:
+    """Return a plan that begins at its operands, and where those begin."""
+    offsets = [0] * count
+    if isinstance(plan, ContractPlan):
+        if isinstance(plan.lhs_offset, int) and plan.lhs_offset < FARTHEST:
+            offsets[0] = plan.lhs_offset
+            plan = plan._replace(lhs_offset=0)
+        if isinstance(plan.rhs_offset, int) and plan.rhs_offset < FARTHEST:
+            offsets[1] = plan.rhs_offset
+            plan = plan._replace(rhs_offset=0)
+    return plan, tuple(offsets)
 
 
 def lower(

@@ -28,6 +28,8 @@ from .index import (
     linearize,
 )
 
+FARTHEST = 1 << 26  # elements a slot may begin behind its buffer
+
 
 class Load(NamedTuple):
     """Read slot `slot` at an element offset, 0 where the mask step does not hold."""
@@ -123,6 +125,7 @@ class Bound:
 
     plan: KernelPlan
     buffers: tuple[Any, ...]  # Buffer: of the schedule
+    offsets: tuple[int, ...]  # where in its buffer each slot begins, in elements
     roots: tuple[Value, ...]
 
 
@@ -150,6 +153,7 @@ class Planner:
         self.axes: list[frozenset[int]] = []
         self.buffers: list[Any] = []
         self.slot_types: list[DType] = []
+        self.offsets: list[int | None] = []
         self.outputs: list[Output] = []
         self.roots: list[Value] = []
         self._numbers: dict[Step, int] = {}
@@ -174,6 +178,7 @@ class Planner:
             found = self._slots[id(buffer)] = len(self.buffers)
             self.buffers.append(buffer)
             self.slot_types.append(dtype)
+            self.offsets.append(None)
         return found
 
     def _axes_of(self, numbers: Sequence[int]) -> frozenset[int]:
@@ -190,6 +195,13 @@ class Planner:
     ) -> int:
         offset = linearize(index, value.type.shape)
         slot = self._slot(buffer, value.type.dtype)
+        start = self.offsets[slot]
+        if start is None:
+            # a slot begins where it is first read: row t and row t + 1 are one plan
+            first = offset.constant
+            start = first if isinstance(first, int) and 0 < first < FARTHEST else 0
+            self.offsets[slot] = start
+        offset = offset._replace(constant=offset.constant - start)
         axes = offset.axes | self._mask_axes(mask)
         return self._step(Load(slot, value.type.dtype, offset, mask), axes)
 
@@ -364,7 +376,8 @@ class Planner:
             tuple(self.outputs),
             tuple(self.slot_types),
         )
-        return Bound(plan, tuple(self.buffers), tuple(self.roots))
+        offsets = tuple([x or 0 for x in self.offsets])
+        return Bound(plan, tuple(self.buffers), offsets, tuple(self.roots))
 
 
 def splits_in(index: Index) -> bool:

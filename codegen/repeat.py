@@ -27,6 +27,7 @@ class Described(NamedTuple):
 class _Known(NamedTuple):
     plan: KernelPlan
     slots: tuple[int, ...]  # the description's buffer of each slot
+    offsets: tuple[int, ...]
 
 
 def describe(
@@ -90,11 +91,12 @@ class Repeats:
         if known is None:
             return None
         buffers = described.buffers
-        return Bound(known.plan, tuple([buffers[k] for k in known.slots]), ())
+        slots = tuple([buffers[k] for k in known.slots])
+        return Bound(known.plan, slots, known.offsets, ())
 
     def add(self, described: Described, bound: Bound) -> None:
         """Remember a planned launch."""
         order = {b: k for k, b in enumerate(described.buffers)}
         if all(b in order for b in bound.buffers):
             slots = tuple(order[b] for b in bound.buffers)
-            self._known[described.key] = _Known(bound.plan, slots)
+            self._known[described.key] = _Known(bound.plan, slots, bound.offsets)

@@ -46,8 +46,10 @@ def show_schedule(lowered: Lowered) -> str:
     ]
     for launch in lowered.launches:
         shown = [
-            _buffer(x) + ("!" if k in launch.writes else "")
-            for k, x in enumerate(launch.buffers)
+            _buffer(x) + (f"+{at}" if at else "") + ("!" if k in launch.writes else "")
+            for k, (x, at) in enumerate(
+                zip(launch.buffers, launch.offsets, strict=True)
+            )
         ]
         lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)})")
     lines += _workspace(lowered)
