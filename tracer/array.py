@@ -203,7 +203,15 @@ class TracedArray(Operators):
         )
 
     def __float__(self) -> NoReturn:
-        self._refuse("float()", "use the array as it is; it has NumPy's operators")
+        self._refuse(
+            "float(), or an element of a NumPy array,",
+            "use the array as it is; fill an array with np.stack or x.at[i].set(value)",
+        )
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._refuse("a format", "print it without one to see its type")
+        return str(self)
 
     def __int__(self) -> NoReturn:
         self._refuse("int()", "use .astype(int), or pass the number as static")

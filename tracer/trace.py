@@ -7,7 +7,13 @@ into it. A trace that is closed answers no more: its arrays have escaped.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..ir.errors import ArgumentError, EscapedValue, OpTypeError, SizeError
+from ..ir.errors import (
+    ArgumentError,
+    EscapedValue,
+    OpTypeError,
+    SizeError,
+    TracedValueError,
+)
 from ..ir.graph import Graph, Value
 from ..ir.loc import Loc, register_room, traced_at, user_loc
 from ..ir.sizes import names_in
@@ -147,9 +153,16 @@ class Trace:
         STATE.trace = self
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, traceback: object
+    ) -> None:
         STATE.trace = None
         self.closed = True
+        if isinstance(error, ValueError):
+            cause = error.__cause__
+            if isinstance(cause, TracedValueError):
+                # array[0] = traced: NumPy hides the reason behind one of its own
+                raise cause from None
 
 
 def name_of(fun: Callable[..., Any]) -> str:

@@ -23,7 +23,8 @@ def message(kind: type[BaseException], call: Callable[[], Any]) -> str:
     ("use", "asked", "advice"),
     [
         (np.asarray, "conversion to a NumPy array", "np.stack"),
-        (float, "float()", "NumPy's operators"),
+        (float, "float()", "use the array as it is"),
+        (lambda x: f"{x:.2f}", "a format", "print it without one"),
         (int, "int()", ".astype(int)"),
         (complex, "complex()", "not traced"),
         (range, "an index or a range", "static_argnums"),
@@ -55,6 +56,18 @@ def test_elements_are_not_assigned() -> None:
     assert "assignment to elements needs the value of f64[2,3], an argument" in text
     assert "x[0] = 1" in text
     assert "np.where or np.concatenate" in text
+
+
+def test_a_traced_value_is_no_element_of_an_array() -> None:
+    def f(x: Any) -> Any:
+        filled = np.zeros(3)
+        filled[0] = x
+        return filled
+
+    text = message(pb.TracedValueError, lambda: pb.function(f)(3.0))
+    assert "an element of a NumPy array, needs the value of f64[]" in text
+    assert "filled[0] = x" in text
+    assert "np.stack or x.at[i].set(value)" in text
 
 
 def test_an_escaped_value() -> None:
