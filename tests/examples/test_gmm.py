@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from pullback.tracer.trace import trace
 
 D, K, N = 3, 2, 4
 GAMMA, M = 0.7, 2
+
+Array = np.ndarray[Any, Any]
+Found = tuple[Any, Array]
 
 gmm = load("adbench/gmm.py")
 
@@ -80,39 +83,32 @@ def reference() -> tuple[float, np.ndarray[Any, Any]]:
 REFERENCE = reference()
 
 
-def check(value: Any, gradients: Sequence[Any], rtol: float = 1e-12) -> None:
-    flat = np.concatenate([np.ravel(g) for g in gradients])
-    np.testing.assert_allclose(value, REFERENCE[0], rtol=rtol)
-    np.testing.assert_allclose(flat, REFERENCE[1], rtol=rtol)
+def decorated(arrays: Sequence[Array], gamma: float, m: int) -> Found:
+    value, gradients = gmm.value_and_grad(*arrays, gamma=gamma, m=m)
+    return value, flat(gradients)
 
 
-def test_decorated() -> None:
-    value, gradients = gmm.value_and_grad(*small(), gamma=GAMMA, m=M)
-    check(value, gradients)
-
-
-def test_tape() -> None:
-    alphas, means, icf, x = small()
-    variables = [pb.Variable(a) for a in (alphas, means, icf)]
+def taped(arrays: Sequence[Array], gamma: float, m: int) -> Found:
+    *parameters, x = arrays
+    variables = [pb.Variable(a) for a in parameters]
     with pb.GradientTape() as tape:
-        value = gmm.objective(*variables, x, GAMMA, M, pb)
+        value = gmm.objective(*variables, x, gamma, m, pb)
     gradients = tape.gradient(value, variables)
-    check(value.numpy(), [g.numpy() for g in gradients])
+    return value.numpy(), flat([g.numpy() for g in gradients])
 
 
-def objective(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
-    return gmm.objective(alphas, means, icf, x, GAMMA, M)
+def flat(gradients: Sequence[Array]) -> Array:
+    return np.concatenate([np.ravel(g) for g in gradients])
 
 
-SIZES = f"f64[{K}] f64[{K},{D}] f64[{K},{D + D * (D - 1) // 2}] f64[n,{D}]"
 PROGRAM = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include "gmm.h"
 
 int main(void) {
-  double a[%(sizes)s];
-  double value, out[%(count)d];
+  static double a[%(sizes)s];
+  static double value, out[%(count)d];
   for (size_t i = 0; i < sizeof a / sizeof *a; i++)
     if (scanf("%%lf", a + i) != 1) return 2;
   int64_t sizes[] = {%(n)d};
@@ -130,45 +126,69 @@ int main(void) {
 """
 
 
-def test_ahead_of_time_from_c(tmp_path: Path) -> None:
+def from_c(arrays: Sequence[Array], gamma: float, m: int, folder: Path) -> Found:
+    """The value and gradient a C program prints, compiled for any number of points."""
     gcc = shutil.which("gcc")
     if gcc is None:
         pytest.skip("there is no gcc here to compile the C program that calls it")
-    specs = [parse_type(text) for text in SIZES.split()]
+
+    def objective(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
+        return gmm.objective(alphas, means, icf, x, gamma, m)
+
+    shapes = [",".join(map(str, a.shape)) for a in arrays]
+    shapes[3] = f"n,{arrays[3].shape[1]}"
+    specs = [parse_type(f"f64[{shape}]") for shape in shapes]
     forward = trace(objective, specs, ("alphas", "means", "icf", "x"))
-    compile_ahead(forward, grad_graph(forward, (0, 1, 2)), "gmm", tmp_path)
-    arrays = small()
-    sizes = [a.size for a in arrays]
-    starts = np.cumsum([0, *sizes]).tolist()
+    compile_ahead(forward, grad_graph(forward, (0, 1, 2)), "gmm", folder)
+    starts = np.cumsum([0, *[a.size for a in arrays]]).tolist()
     text = PROGRAM % {
-        "sizes": starts[4], "count": starts[3], "n": N, "means": starts[1],
-        "icf": starts[2], "x": starts[3],
+        "sizes": starts[4], "count": starts[3], "n": len(arrays[3]),
+        "means": starts[1], "icf": starts[2], "x": starts[3],
     }  # fmt: skip
-    (tmp_path / "main.c").write_text(text)
+    (folder / "main.c").write_text(text)
     subprocess.run(
         [gcc, "-O1", "-Wall", "-Werror", "main.c", "gmm.o", "-o", "main"],
-        cwd=tmp_path, check=True,
+        cwd=folder, check=True,
     )  # fmt: skip
     given = " ".join(repr(float(v)) for a in arrays for v in a.ravel())
     ran = subprocess.run(
-        [tmp_path / "main"], input=given, check=True, capture_output=True, text=True
+        [folder / "main"], input=given, check=True, capture_output=True, text=True
     )
     found = np.array([float(v) for v in ran.stdout.split()])
-    check(found[0], [found[1:]])
-    same: Callable[..., Any] = pb.value_and_grad(objective, argnums=(0, 1, 2))
-    value, gradients = same(*arrays)
-    assert found[0] == value
-    np.testing.assert_array_equal(
-        found[1:], np.concatenate([*map(np.ravel, gradients)])
-    )
+    return found[0], found[1:]
 
 
+def found_by(
+    way: str, arrays: Sequence[Array], gamma: float, m: int, at: Path
+) -> Found:
+    if way == "C":
+        return from_c(arrays, gamma, m, at)
+    return (decorated if way == "decorated" else taped)(arrays, gamma, m)
+
+
+WAYS = ["decorated", "tape", "C"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_small(way: str, tmp_path: Path) -> None:
+    value, gradient = found_by(way, small(), GAMMA, M, tmp_path)
+    np.testing.assert_allclose(value, REFERENCE[0], rtol=1e-12)
+    np.testing.assert_allclose(gradient, REFERENCE[1], rtol=1e-12)
+
+
+def test_c_has_the_bits_of_the_call(tmp_path: Path) -> None:
+    value, gradient = from_c(small(), GAMMA, M, tmp_path)
+    same, gradients = decorated(small(), GAMMA, M)
+    assert value == same
+    np.testing.assert_array_equal(gradient, gradients)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["test", "1k_d2_K5", "1k_d10_K25"])
-def test_published(name: str) -> None:
+def test_published(name: str, way: str, tmp_path: Path) -> None:
     needs_data()
     *arrays, gamma, m = gmm.read(DATA / "gmm" / f"{name}.txt")
     expected = json.loads((DATA / "expected" / f"gmm_{name}.json").read_text())
-    value, gradients = gmm.value_and_grad(*arrays, gamma=gamma, m=m)
+    value, gradient = found_by(way, arrays, gamma, m, tmp_path)
     np.testing.assert_allclose(value, expected["objective"][0], rtol=1e-13)
-    flat = np.concatenate([np.ravel(g) for g in gradients])
-    np.testing.assert_allclose(flat, expected["gradient"], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(gradient, expected["gradient"], rtol=1e-10)
