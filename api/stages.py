@@ -9,21 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .codegen.lower import Lowered, lower
-from .codegen.memory import Buffer
-from .codegen.plan import KernelPlan, Load
-from .codegen.scan import ScanPlan
-from .codegen.scatter import ScatterPlan
+from .codegen.show import show_schedule
 from .codegen.target import emit_assembly, host, optimize
-from .codegen.whole import CheckPlan, ContractPlan, WholePlan
 from .ir.adjoint import grad_graph
 from .ir.graph import Graph
 from .ir.passes import pipeline
 from .ir.passes.partition import partition
-from .ir.sizes import SizeExpr
 from .ir.text import pretty, print_graph
 from .ir.verify import verify
-
-_MOST = 6  # slots of a kernel that are named in the schedule
 
 
 @dataclass
@@ -110,60 +103,18 @@ def _asm(stages: Stages) -> str:
 
 def _schedule(stages: Stages) -> str:
     made = stages.lowered[1]
-    lines = [
-        f"# {len(made.launches)} launches of {made.kernels} kernels, "
-        f"workspace {made.workspace} bytes"
+    graph = made.graph
+    legend = [
+        f"# input{k} is {name}: {x.type}"
+        for k, (name, x) in enumerate(zip(graph.names, graph.inputs, strict=True))
     ]
-    for number, launch in enumerate(made.launches):
-        plan = made.plans[launch.kernel]
-        lines.append(f"{number}: kernel {launch.kernel}: {_plan_text(plan)}")
-        shown = [
-            (k in launch.writes, f"{_buffer_text(b, made.graph)}: {b.type}")
-            for k, b in enumerate(launch.buffers)
-            if b.kind != "scratch"
-        ]
-        for title, wanted in (("reads", False), ("writes", True)):
-            names = [text for written, text in shown if written is wanted]
-            if names:
-                more = f", {len(names) - _MOST} more" if len(names) > _MOST else ""
-                lines.append(f"     {title} {', '.join(names[:_MOST])}{more}")
-    return "\n".join(lines) + "\n"
-
-
-def _plan_text(plan: KernelPlan | WholePlan) -> str:
-    if isinstance(plan, KernelPlan):
-        space = f"loop over ({', '.join(map(str, plan.space))})"
-        folds = [o.monoid for o in plan.outputs if o.monoid]
-        axes = f", {'/'.join(sorted(set(folds)))} over axes {plan.reduced}"
-        work = sum(not isinstance(step, Load) for step in plan.steps)
-        return f"{space}{axes if folds else ''}, {work} steps an element"
-    if isinstance(plan, ContractPlan):
-        batch = f"{'*'.join(str(x.extent) for x in plan.batch)} times " * bool(
-            plan.batch
+    legend += [
+        f"# output{k} is {name}: {x.type}"
+        for k, (name, x) in enumerate(
+            zip(graph.output_names, graph.outputs, strict=True)
         )
-        m, n, k = (_extent(x.extent) for x in (plan.m, plan.n, plan.k))
-        return f"contraction, {batch}({m}, {k}) with ({k}, {n})"
-    if isinstance(plan, ScatterPlan):
-        kind = {"add": "add", "last": "set"}.get(plan.monoid, plan.monoid)
-        return f"scatter-{kind} of {_extent(plan.total)} indices"
-    if isinstance(plan, ScanPlan):
-        return f"running values along {_extent(plan.extent)} elements"
-    assert isinstance(plan, CheckPlan), f"a plan of a new kind: {plan}"
-    return f"check of {_extent(plan.total)} indices"
-
-
-def _extent(size: int | SizeExpr) -> str:
-    return str(size)
-
-
-def _buffer_text(buffer: Buffer, graph: Graph) -> str:
-    if buffer.kind == "input":
-        return graph.names[buffer.number]
-    if buffer.kind == "output":
-        return graph.output_names[buffer.number]
-    if buffer.kind == "constant":
-        return f"constant {buffer.number}"
-    return f"work {buffer.bucket}.{buffer.number}"
+    ]
+    return "\n".join(legend) + "\n\n" + show_schedule(made)
 
 
 STAGES: dict[str, tuple[Callable[[Stages], str], str]] = {

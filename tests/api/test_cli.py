@@ -378,7 +378,7 @@ MARKS = {
     "joint": "sigmoid",
     "adjoint": "loss_adjoint(",
     "passes": "# dce: ",
-    "schedule": "loop over (n), add over axes (0,)",
+    "schedule": "loop [n], reduced (0,)",
     "llvm": "@pb_program(",
     "optimized": "define",
     "asm": "pb_program:",
@@ -415,13 +415,14 @@ def test_a_contraction_and_a_check_are_in_the_schedule(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("--arg", "x: f64[n,2]", "--arg", "y: f64[2,m]", "--stage", "schedule")
-    assert "contraction, (n, 2) with (2, m)" in inspect(
-        capsys, "model.py:product", *given
-    )
+    out = inspect(capsys, "model.py:product", *given)
+    assert "# input0 is x: f64[n,2]" in out
+    assert "contract f64" in out
+    assert "m: n, strides lhs 2" in out
     given = (*X, "--arg", "i: i64[5]", "--wrt", "x", "--stage", "schedule")
     out = inspect(capsys, "model.py:pick", *given)
-    assert "check of 5 indices" in out
-    assert "scatter-add of 5 indices" in out
+    assert "check 5 integers, axis 0 of n" in out
+    assert "scatter add f64 into zeros[1, n, 1], 5 integers" in out
 
 
 # -- the process -----------------------------------------------------------------------
