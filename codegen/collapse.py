@@ -6,7 +6,7 @@ an elementwise kernel over [n,3] loops over 3n elements. Axes of size 1 disappea
 
 from ..ir.types import Shape
 from .index import Atom, Index, Opaque, Size, Split
-from .plan import Divides, Inside, KernelPlan, Load, Position, Step, Wrap
+from .plan import Divides, Inside, KernelPlan, Load, Position, Step
 
 
 def _indices(step: Step) -> list[Index]:
@@ -99,8 +99,3 @@ def collapse(plan: KernelPlan) -> KernelPlan:
     if len(groups) == len(plan.space):
         return plan
     return _rewrite(plan, groups, tuple(space))
-
-
-def has_wrap(plan: KernelPlan) -> bool:
-    """Return whether a kernel reads at computed indices."""
-    return any(isinstance(s, Wrap) for s in plan.steps)

@@ -8,7 +8,7 @@ hashable, so a value at an index is evaluated once a kernel. Nothing here emits 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..ir.sizes import SizeExpr, product
+from ..ir.sizes import SizeExpr
 from ..ir.types import Shape
 
 Size = int | SizeExpr
@@ -169,8 +169,3 @@ INDEX_BUILDER = IndexBuilder()
 def identity(rank: int) -> IndexTuple:
     """Return the index of a space of `rank` loop axes."""
     return tuple(axis_index(k) for k in range(rank))
-
-
-def element_count(shape: Shape) -> Size:
-    """Return how many elements a shape has."""
-    return product(shape)

@@ -22,7 +22,6 @@ from .index import (
     IndexTuple,
     Opaque,
     Size,
-    Split,
     atom_index,
     identity,
     linearize,
@@ -126,7 +125,6 @@ class Bound:
     plan: KernelPlan
     buffers: tuple[Any, ...]  # Buffer: of the schedule
     offsets: tuple[int, ...]  # where in its buffer each slot begins, in elements
-    roots: tuple[Value, ...]
 
 
 Key = tuple[Value, IndexTuple, int | None]
@@ -155,7 +153,6 @@ class Planner:
         self.slot_types: list[DType] = []
         self.offsets: list[int | None] = []
         self.outputs: list[Output] = []
-        self.roots: list[Value] = []
         self._numbers: dict[Step, int] = {}
         self._memo: dict[Key, int] = {}
         self._slots: dict[int, int] = {}
@@ -357,14 +354,12 @@ class Planner:
         step = self.pull(value)
         slot = self._slot(buffer, value.type.dtype)
         self.outputs.append(Output(step, slot, value.type.dtype, None))
-        self.roots.append(value)
 
     def reduce(self, operand: Value, result: Value, monoid: str, buffer: Any) -> None:
         """Fold a value over the kernel's reduced axes into `buffer`."""
         step = self.pull(operand)
         slot = self._slot(buffer, result.type.dtype)
         self.outputs.append(Output(step, slot, result.type.dtype, monoid))
-        self.roots.append(result)
 
     def finish(self) -> Bound:
         """Return the plan and its buffers."""
@@ -377,9 +372,4 @@ class Planner:
             tuple(self.slot_types),
         )
         offsets = tuple([x or 0 for x in self.offsets])
-        return Bound(plan, tuple(self.buffers), offsets, tuple(self.roots))
-
-
-def splits_in(index: Index) -> bool:
-    """Return whether an index divides."""
-    return any(isinstance(atom, Split) for atom, _ in index.atoms)
+        return Bound(plan, tuple(self.buffers), offsets)

@@ -92,7 +92,7 @@ class Repeats:
             return None
         buffers = described.buffers
         slots = tuple([buffers[k] for k in known.slots])
-        return Bound(known.plan, slots, known.offsets, ())
+        return Bound(known.plan, slots, known.offsets)
 
     def add(self, described: Described, bound: Bound) -> None:
         """Remember a planned launch."""

@@ -8,9 +8,9 @@ do not carry, comes with the emitter (`Typed`).
 from ..ir.errors import TargetError
 from ..ir.types import BOOL, DType
 from .elementary import Elementary, Typed
-from .llvm import F32, F64, I1, Reg, const, elem_of, vec, width_of
+from .llvm import F32, F64, I1, Reg, const, vec, width_of
 
-__all__ = ["LLVM_TYPE", "ScalarEmitter", "Typed", "is_float_type", "register_type"]
+__all__ = ["LLVM_TYPE", "ScalarEmitter", "Typed", "register_type"]
 
 LLVM_TYPE = {
     "f64": F64, "f32": F32, "bool": I1,
@@ -292,8 +292,3 @@ class ScalarEmitter(Elementary):
             return Typed(fn.convert("trunc", x.reg, ty), dtype)
         op = "sext" if source.kind == "i" else "zext"
         return Typed(fn.convert(op, x.reg, ty), dtype)
-
-
-def is_float_type(ty: str) -> bool:
-    """Return whether lanes of an LLVM type are floats."""
-    return elem_of(ty) in (F64, F32)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .sizes import SizeExpr
-from .types import TensorType
 
 # A scalar body: (scalar builder, one scalar an operand, **params) -> scalar(s).
 # Any: the scalars belong to whoever implements the builder.
@@ -134,8 +133,3 @@ def reduced_shape(
 ) -> tuple[int | SizeExpr, ...]:
     """Return the shape without `axes`."""
     return tuple(d for k, d in enumerate(shape) if k not in axes)
-
-
-def same_shape(types: Sequence[TensorType]) -> bool:
-    """Return whether all types have one shape."""
-    return all(t.shape == types[0].shape for t in types[1:])
