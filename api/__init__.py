@@ -40,6 +40,7 @@ from .tracer.variable import Variable
 
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
+    from .tracer.control import cond, fori_loop, map, scan, switch, while_loop
     from .tracer.explain import Explanation
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
@@ -53,6 +54,12 @@ _TOOLS = {
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
     "check_grads": ".tracer.check_grads",
+    "cond": ".tracer.control",
+    "fori_loop": ".tracer.control",
+    "map": ".tracer.control",
+    "scan": ".tracer.control",
+    "switch": ".tracer.control",
+    "while_loop": ".tracer.control",
     "ravel_tree": ".tracer.ravel",
     "vjp": ".tracer.vjp",
 }
@@ -87,15 +94,21 @@ __all__ = [
     "adjoint_text",
     "check_grads",
     "check_numerics",
+    "cond",
     "constant",
+    "fori_loop",
     "function",
     "grad",
     "graph_text",
     "linalg",
+    "map",
     "nn",
     "ravel_tree",
+    "scan",
+    "switch",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]
 
 __all__ += list(FUNCTIONS)

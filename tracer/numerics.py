@@ -72,9 +72,13 @@ def raise_failed(
 ) -> None:
     """Raise the error of the first check whose count is not 0."""
     for check, count in zip(checks, counts, strict=True):
-        if int(count):
-            held = _values(graph, arrays, [check.value])[check.value]
-            raise NonFiniteError(f"{said(check.message, held)}{traced_at(check.loc)}")
+        if not int(count):
+            continue
+        if check.value is None:
+            what = f"{check.message or 'check_numerics'}: {int(count)} not finite"
+            raise NonFiniteError(f"{what}, over all steps{traced_at(check.loc)}")
+        held = _values(graph, arrays, [check.value])[check.value]
+        raise NonFiniteError(f"{said(check.message, held)}{traced_at(check.loc)}")
 
 
 def examine(
