@@ -8,7 +8,7 @@ singular op asks for the mask. Looking is put off until a rule multiplies; every
 looked at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .builder import Builder
@@ -36,11 +36,13 @@ def _is_mask(node: Node) -> bool:
 class _Looked:
     """What is known of the values met so far."""
 
-    def __init__(self, b: Builder, forward: Sequence[Node]) -> None:
+    def __init__(
+        self, b: Builder, forward: Sequence[Node], masked: Iterable[Value]
+    ) -> None:
         self.made = b.nodes
         self.forward: Sequence[Node] = forward
         self.next = len(b.nodes)  # first adjoint node not looked at
-        self.masked: set[Value] = set()  # may be 0 by a mask
+        self.masked: set[Value] = set(masked)  # may be 0 by a mask
         self.wild: set[Value] = set()  # may not be finite
 
     def look(self) -> None:
@@ -65,18 +67,21 @@ class _Looked:
 
 
 @contextmanager
-def masking(b: Builder, nodes: Sequence[Node]) -> Iterator[set[Value]]:
+def masking(
+    b: Builder, nodes: Sequence[Node], masked: Iterable[Value] = ()
+) -> Iterator[set[Value]]:
     """Have `b.mul` and `b.mask_mul` of rules mask where they must, and only there.
 
     Args:
         b: the builder that rules receive.
         nodes: the forward nodes whose rules will run.
+        masked: cotangents that may be 0 by a mask somewhere else.
 
     Yields:
         A set the caller keeps: the cotangents of the node whose rule runs. Products of
         anything else are the rule's own business and stay as they are.
     """
-    looked = _Looked(b, nodes)
+    looked = _Looked(b, nodes, masked)
     current: set[Value] = set()
 
     def mask_mul(ct: Operand, local: Operand) -> Value:

@@ -63,3 +63,10 @@ def with_inputs(
     out.inputs = [*graph.inputs[:at], *added, *moved]
     out.names = [*graph.names[:at], *names, *graph.names[at:]]
     return out, replaced
+
+
+def inlined(graph: Graph, operands: Sequence[Value]) -> tuple[list[Node], list[Value]]:
+    """Return the nodes and outputs of a program where its inputs are `operands`."""
+    replaced = dict(zip(graph.inputs, operands, strict=True))
+    nodes = [renew(node, replaced) for node in graph.nodes]
+    return nodes, renewed(graph.outputs, replaced)

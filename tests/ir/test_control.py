@@ -1,0 +1,149 @@
+"""Loops and choices: meaning, adjoints of several orders, passes, text."""
+
+import numpy as np
+import pytest
+from control_programs import PROGRAMS, SCALAR, program, region, scan, vector, while_loop
+from pullback.ir.adjoint import grad_graph
+from pullback.ir.errors import OpTypeError
+from pullback.ir.graph import Graph
+from pullback.ir.interpreter import interpret
+from pullback.ir.ops import OPS, new_builder
+from pullback.ir.parse import parse_graph
+from pullback.ir.passes import pipeline
+from pullback.ir.passes.dce import dce
+from pullback.ir.sizes import named
+from pullback.ir.text import graph_key, print_graph
+from pullback.ir.verify import verify
+
+AT = (0.7, 1.3)
+STEP = 1e-5
+
+
+def value(graph: Graph, x: float, a: float, output: int = -1) -> float:
+    return float(interpret(graph, [np.float64(x), np.float64(a)])[output])
+
+
+def slope(graph: Graph, wrt: int) -> float:
+    """The central difference of the last output."""
+    moved = []
+    for sign in (1.0, -1.0):
+        at = list(AT)
+        at[wrt] += sign * STEP
+        moved.append(value(graph, *at))
+    return (moved[0] - moved[1]) / (2 * STEP)
+
+
+@pytest.mark.parametrize("wrt", [0, 1])
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_orders_1_to_3_agree_with_differences(name: str, wrt: int) -> None:
+    graph = program(name)
+    for order in range(3):
+        wanted = slope(graph, wrt)
+        graph = grad_graph(graph, [wrt], output=len(graph.outputs) - 1)
+        verify(graph, "adjoint")
+        got = value(graph, *AT)
+        assert got == pytest.approx(wanted, rel=2e-5, abs=2e-5), f"order {order + 1}"
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_passes_change_no_bit(name: str) -> None:
+    graph = grad_graph(grad_graph(program(name), [0, 1]), [1], output=2)
+    plain = interpret(graph, [np.float64(v) for v in AT])
+    for disable in (set(), {"merge"}, {"regions"}, {"dce"}, {"cse"}):
+        after = pipeline.run(graph, disable=disable)
+        got = interpret(after, [np.float64(v) for v in AT])
+        for x, y in zip(plain, got, strict=True):
+            assert x.tobytes() == y.tobytes(), disable
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_text_reads_back(name: str) -> None:
+    graph = pipeline.run(grad_graph(program(name), [0, 1]))
+    text = print_graph(graph)
+    again = parse_graph(text, OPS)
+    verify(again, "parse")
+    assert print_graph(again) == text
+    assert graph_key(again) == graph_key(graph)
+
+
+def test_a_loop_and_its_residuals_are_one_loop() -> None:
+    for name in ("newton", "recurrence"):
+        graph = pipeline.run(grad_graph(program(name), [0, 1]))
+        names = [node.primitive.name for node in graph.nodes]
+        assert names.count("while_loop") + names.count("scan") == 2, names
+
+
+def test_what_an_adjoint_reads_alone_is_stacked() -> None:
+    """The sum over a scan keeps nothing; its tanh keeps its result."""
+    b = new_builder()
+    xs = b.input(vector(6), "xs")
+    total = scan(b, lambda b, s, x: [b.add(s, x)], [b.constant(0.0)], [xs], length=6)
+    graph = pipeline.run(grad_graph(b.finish("sum", [total[0]]), [0]))
+    loops = [n for n in graph.nodes if n.primitive.name == "scan"]
+    assert [len(n.results) for n in loops] == [1, 2]  # no stack; carry and gradients
+
+
+def test_dead_carries_and_stacks_go() -> None:
+    b = new_builder()
+    x = b.input(SCALAR, "x")
+    results = scan(
+        b,
+        lambda b, p, q: [b.mul(p, 2.0), b.mul(q, p), b.sin(p), b.cos(q)],
+        [x, x],
+        length=3,
+    )
+    graph = dce(b.finish("dead", [results[2]]))
+    (node,) = graph.nodes
+    assert node.params["carries"] == 1
+    assert [str(r.type) for r in node.results] == ["f64[]", "f64[3]"]
+    assert len(node.operands) == 1
+
+
+def test_a_loop_of_no_steps_passes_cotangents_through() -> None:
+    b = new_builder()
+    x, a = b.input(SCALAR, "x"), b.input(SCALAR, "a")
+    out = while_loop(
+        b,
+        lambda b, x, a: [b.gt(x, 100.0)],
+        lambda b, x, a: [b.mul(x, a)],
+        [x],
+        [a],
+    )
+    graph = grad_graph(b.finish("none", [out[0]]), [0, 1])
+    made = interpret(graph, [np.float64(3.0), np.float64(2.0)])
+    assert [float(v) for v in made] == [3.0, 1.0, 0.0]
+
+
+# --- type rules -----------------------------------------------------------------------
+
+
+def test_type_errors_have_both_types() -> None:
+    b = new_builder()
+    x = b.input(SCALAR, "x")
+    with pytest.raises(OpTypeError, match=r"carry 0 is f64\[3\], f64\[\] expected"):
+        scan(b, lambda b, c: [b.broadcast(c, (3,))], [x], length=2)
+    with pytest.raises(OpTypeError, match=r"the condition is one bool, got f64\[\]"):
+        while_loop(b, lambda b, c: [c], lambda b, c: [c], [x])
+    with pytest.raises(OpTypeError, match="needs a size for its trips"):
+        while_loop(b, lambda b, c: [b.gt(c, 0.0)], lambda b, c: [c, c], [x])
+    xs = b.input(vector(4), "xs")
+    with pytest.raises(OpTypeError, match=r"sequence 0 is f64\[4\], 5 elements"):
+        scan(b, lambda b, c, x: [c], [x], [xs], length=5)
+    one = region([SCALAR], lambda b, c: [c])
+    two = region([SCALAR], lambda b, c: [b.broadcast(c, (2,))])
+    index = b.constant(0)
+    with pytest.raises(OpTypeError, match=r"branch 1: result 0 is f64\[2\], f64\[\]"):
+        b.apply(OPS["switch"], (index, x), {"branches": (one, two)})
+    with pytest.raises(OpTypeError, match="at least one branch"):
+        b.apply(OPS["switch"], (index, x), {"branches": ()})
+    with pytest.raises(OpTypeError, match=r"the index is f64\[\], i64\[\] expected"):
+        b.apply(OPS["switch"], (x, x), {"branches": (one,)})
+    with pytest.raises(OpTypeError, match="built, not called"):
+        OPS["scan"].accept(b, x)
+
+
+def test_fresh_sizes_are_fresh() -> None:
+    b = new_builder()
+    b.input(vector(named("trips0")), "x")
+    assert str(b.fresh_size("trips")) == "trips1"
+    assert str(b.fresh_size("trips")) == "trips2"
