@@ -48,16 +48,24 @@ def run(
     if unknown:
         known = ", ".join([*BY_NAME, REGIONS])
         raise ValueError(f"there is no pass {unknown[0]!r}: use one of {known}")
-    inner = partial(run, disable=disable, verify=verify)
     for name in PASSES:
         if name in disable:
             continue
         before = graph
         with collector_paused(len(graph.nodes)):
-            if name == REGIONS:
-                graph = in_regions(graph, inner)
-            else:
-                graph = BY_NAME[name](graph)
+            graph = step(graph, name, disable, verify)
         if verify and graph is not before:
             verify_graph(graph, name)
     return graph
+
+
+def step(
+    graph: Graph,
+    name: str,
+    disable: Collection[str] = frozenset(),
+    verify: bool = True,
+) -> Graph:
+    """Return the graph after one of `PASSES`; the rest is for those within regions."""
+    if name == REGIONS:
+        return in_regions(graph, partial(run, disable=disable, verify=verify))
+    return BY_NAME[name](graph)
