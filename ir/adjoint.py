@@ -15,7 +15,7 @@ from .graph import Graph, Node, Value
 from .loc import traced_at
 from .masking import masking
 from .ops import OPS
-from .passes.rebuild import with_inputs
+from .passes.rebuild import extend, with_inputs
 from .pause import collector_paused
 from .primitive import Primitive, Rule, VjpRule
 
@@ -32,6 +32,7 @@ def pullback(
     wrt: Sequence[Value],
     rules: Rules | None = None,
     name: str = "",
+    zeros: Iterable[Value] = (),
 ) -> list[Value | None]:
     """Append the adjoint of `nodes` to a builder.
 
@@ -42,6 +43,7 @@ def pullback(
         wrt: inputs, or results of nodes.
         rules: VJP rules that take precedence over those of the records.
         name: what the outputs are called in messages.
+        zeros: those of the given cotangents whose elements may be 0.
 
     Returns:
         A cotangent for each of `wrt`; None where no float path leads from it to an
@@ -60,7 +62,7 @@ def pullback(
     }
     outer = b.loc
     try:
-        with collector_paused(len(nodes)), masking(b, nodes) as current:
+        with collector_paused(len(nodes)), masking(b, nodes, zeros) as current:
             _sweep(b, active, held, current, name or "output", cts, nodes)
     finally:
         b.loc = outer
@@ -194,18 +196,6 @@ def _missing(
 # -- joint graphs ----------------------------------------------------------------------
 
 
-def _extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
-    """Return a builder that continues a graph."""
-    b = Builder(table, strict)
-    b.inputs = list(graph.inputs)
-    b.names = list(graph.names)
-    b.nodes = list(graph.nodes)
-    b.sizes = list(graph.sizes)
-    b.guards = list(graph.guards)
-    b.captures = list(graph.captures)
-    return b
-
-
 def _joint(
     b: Builder,
     graph: Graph,
@@ -264,7 +254,7 @@ def grad_graph(
             f"{graph.name}: a gradient needs a float scalar,"
             f" {graph.output_names[output]} is {target.type}"
         )
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     seed = b.constant(1.0, target.type.dtype)
     return _joint(b, graph, {target: seed}, wrt, rules, keep_value)
 
@@ -295,7 +285,7 @@ def vjp_graph(
     added = [Value(x.type, None, first + k) for k, (x, _) in enumerate(seeds)]
     names = [f"seed of {name}" for _, name in seeds]
     graph, replaced = with_inputs(graph, first, added, names)
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     cts: dict[Value, Value] = {}
     for (old, _), seed in zip(seeds, added, strict=True):
         x = replaced.get(old, old)

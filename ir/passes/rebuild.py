@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ..builder import Builder
 from ..graph import Graph, Node, Params, Value
 from ..primitive import Primitive
 
@@ -63,3 +64,15 @@ def with_inputs(
     out.inputs = [*graph.inputs[:at], *added, *moved]
     out.names = [*graph.names[:at], *names, *graph.names[at:]]
     return out, replaced
+
+
+def extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
+    """Return a builder that continues a graph."""
+    b = Builder(table, strict)
+    b.inputs = list(graph.inputs)
+    b.names = list(graph.names)
+    b.nodes = list(graph.nodes)
+    b.sizes = list(graph.sizes)
+    b.guards = list(graph.guards)
+    b.captures = list(graph.captures)
+    return b
