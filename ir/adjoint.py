@@ -18,7 +18,7 @@ from .loc import traced_at
 from .masking import masking
 from .ops import OPS
 from .passes.merge import find_extended
-from .passes.rebuild import with_inputs
+from .passes.rebuild import extend, with_inputs
 from .pause import collector_paused
 from .primitive import DERIVED, Primitive, Rule, VjpRule
 
@@ -35,7 +35,7 @@ def pullback(
     wrt: Sequence[Value],
     rules: Rules | None = None,
     name: str = "",
-    masked: Iterable[Value] = (),
+    zeros: Iterable[Value] = (),
 ) -> list[Value | None]:
     """Append the adjoint of `nodes` to a builder.
 
@@ -46,7 +46,7 @@ def pullback(
         wrt: inputs, or results of nodes.
         rules: VJP rules that take precedence over those of the records.
         name: what the outputs are called in messages.
-        masked: cotangents among `cts` that may be 0 by a mask somewhere else.
+        zeros: those of the given cotangents whose elements may be 0.
 
     Returns:
         A cotangent for each of `wrt`; None where no float path leads from it to an
@@ -65,7 +65,7 @@ def pullback(
     }
     outer = b.loc
     try:
-        with collector_paused(len(nodes)), masking(b, nodes, masked) as current:
+        with collector_paused(len(nodes)), masking(b, nodes, zeros) as current:
             sweep = _Sweep(b, active, held, current, rules or {})
             sweep.run(name or "output", cts, nodes)
     finally:
@@ -232,18 +232,6 @@ def _missing(
 # -- joint graphs ----------------------------------------------------------------------
 
 
-def _extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
-    """Return a builder that continues a graph."""
-    b = Builder(table, strict)
-    b.inputs = list(graph.inputs)
-    b.names = list(graph.names)
-    b.nodes = list(graph.nodes)
-    b.sizes = list(graph.sizes)
-    b.guards = list(graph.guards)
-    b.captures = list(graph.captures)
-    return b
-
-
 def _joint(
     b: Builder,
     graph: Graph,
@@ -302,7 +290,7 @@ def grad_graph(
             f"{graph.name}: a gradient needs a float scalar,"
             f" {graph.output_names[output]} is {target.type}"
         )
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     seed = b.constant(1.0, target.type.dtype)
     return _joint(b, graph, {target: seed}, wrt, rules, keep_value)
 
@@ -333,7 +321,7 @@ def vjp_graph(
     added = [Value(x.type, None, first + k) for k, (x, _) in enumerate(seeds)]
     names = [f"seed of {name}" for _, name in seeds]
     graph, replaced = with_inputs(graph, first, added, names)
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     cts: dict[Value, Value] = {}
     for (old, _), seed in zip(seeds, added, strict=True):
         x = replaced.get(old, old)

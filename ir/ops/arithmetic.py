@@ -127,12 +127,27 @@ def _minimum_vjp(
     return [b.select(first, ct, 0.0), b.select(first, 0.0, ct)]
 
 
+def _larger_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = (0.0 if t is None else t for t in tangents)
+    return b.select(b.ge(x, y), t_x, t_y)  # type: ignore[no-any-return]
+
+
+def _smaller_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = (0.0 if t is None else t for t in tangents)
+    return b.select(b.le(x, y), t_x, t_y)  # type: ignore[no-any-return]
+
+
 maximum = elementwise(
     "maximum",
     mirrors=[np.maximum],
     kinds=ANY,
     scalar=lambda s, x, y: s.maximum(x, y),
     vjp=_maximum_vjp,
+    jvp=_larger_jvp,
     exact=True,
     kinks="At a tie the whole cotangent goes to the first operand.",
     doc="The larger of two elements; NaN if either is.",
@@ -143,6 +158,7 @@ minimum = elementwise(
     kinds=ANY,
     scalar=lambda s, x, y: s.minimum(x, y),
     vjp=_minimum_vjp,
+    jvp=_smaller_jvp,
     exact=True,
     kinks="At a tie the whole cotangent goes to the first operand.",
     doc="The smaller of two elements; NaN if either is.",

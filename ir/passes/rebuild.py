@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ..builder import Builder
 from ..graph import Graph, Node, Params, Value
 from ..primitive import Primitive
 
@@ -70,3 +71,15 @@ def inlined(graph: Graph, operands: Sequence[Value]) -> tuple[list[Node], list[V
     replaced = dict(zip(graph.inputs, operands, strict=True))
     nodes = [renew(node, replaced) for node in graph.nodes]
     return nodes, renewed(graph.outputs, replaced)
+
+
+def extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
+    """Return a builder that continues a graph."""
+    b = Builder(table, strict)
+    b.inputs = list(graph.inputs)
+    b.names = list(graph.names)
+    b.nodes = list(graph.nodes)
+    b.sizes = list(graph.sizes)
+    b.guards = list(graph.guards)
+    b.captures = list(graph.captures)
+    return b
