@@ -92,7 +92,7 @@ class _Sweep:
         b, held, values = self.b, self.held, self.active.values
         add = b.op
         # a loop that was run again for its residuals stands where it first stood
-        again = find_extended(nodes, ("while", "scan"))
+        again = find_extended(nodes, ("while", "scan"), same_operands=True)
         moved = set(again.values())
         for node, rule in reversed(self.active.nodes):
             if moved and node in moved:

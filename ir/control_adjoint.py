@@ -17,7 +17,7 @@ from .builder import Builder
 from .graph import Graph, Node, Value
 from .ops import OPS
 from .passes import pipeline
-from .passes.merge import merge_scans
+from .passes.merge import extension, merge_scans
 from .passes.partition import Partition, partition
 from .passes.rebuild import inlined
 from .primitive import Rule, VjpRule
@@ -110,7 +110,7 @@ class _Loop:
         graph.output_names = names
         graph.name = "region"
         params["body"] = SubGraph(with_sizes(graph))
-        params["extends"] = self.body
+        params["extends"] = extension(self.node)
         results = b.apply(self.node.primitive, self.operands, params)
         length = params["length"] if self.is_scan else params["trips"]
         return list(results[len(self.body.gives) :]), length

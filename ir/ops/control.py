@@ -12,8 +12,9 @@ it. A body returns the next carries, then what a loop stacks: result [k] of the 
 is what step k returned. A `while_loop` that stacks binds a size, `trips`, when it runs:
 how many steps it took.
 
-`extends` names the body of another loop over the same operands, whose results are the
-first results of this one: how an adjoint asks for residuals of a loop.
+`extends` names another loop, body and condition, over some of the operands, whose
+results are some of the results: how an adjoint asks for residuals of a loop, and a
+tangent for its values. It is (body, condition or None, operands, results), by number.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from ..types import BOOL, I64, TensorType
 
 Types = tuple[TensorType, ...]
 Arrays = list[Any]  # of NumPy arrays
+Extends = tuple[SubGraph, SubGraph | None, tuple[int, ...], tuple[int, ...]]
 
 
 class Region(Protocol):
@@ -76,7 +78,7 @@ def _while_infer(
     cond: SubGraph,
     body: SubGraph,
     trips: SizeExpr | None,
-    extends: SubGraph | None,
+    extends: Extends | None,
 ) -> Types:
     name = "while_loop"
     _demand(name, "input of the condition", types, cond.takes)
@@ -123,7 +125,7 @@ def _scan_infer(
     length: "int | SizeExpr",
     reverse: bool,
     body: SubGraph,
-    extends: SubGraph | None,
+    extends: Extends | None,
 ) -> Types:
     name = "scan"
     sequences = types[carries : carries + xs]

@@ -5,6 +5,7 @@ import pytest
 from control_programs import PROGRAMS, SCALAR, program, region, scan, vector, while_loop
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.errors import OpTypeError
+from pullback.ir.forward import jvp_graph
 from pullback.ir.graph import Graph
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import OPS, new_builder
@@ -147,3 +148,47 @@ def test_fresh_sizes_are_fresh() -> None:
     b.input(vector(named("trips0")), "x")
     assert str(b.fresh_size("trips")) == "trips1"
     assert str(b.fresh_size("trips")) == "trips2"
+
+
+# --- tangents -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_tangents_agree_with_differences_and_gradients(name: str) -> None:
+    graph = program(name)
+    wanted = [slope(graph, k) for k in (0, 1)]
+    moving = jvp_graph(graph, [0, 1])
+    verify(moving, "tangents")
+    direction = (0.6, -0.8)
+    given = [np.float64(v) for v in (*AT, *direction)]
+    for each in (moving, pipeline.run(moving)):
+        value_, tangent = interpret(each, given)
+        assert float(value_) == value(graph, *AT)
+        assert float(tangent) == pytest.approx(np.dot(wanted, direction), rel=1e-6)
+    # a gradient of the tangent by the direction is the gradient of the program
+    ahead = grad_graph(moving, [2, 3], output=1)
+    made = interpret(pipeline.run(ahead), given)[-2:]
+    assert [float(v) for v in made] == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_second_orders_agree_either_way(name: str) -> None:
+    """Forward over reverse, reverse over forward, reverse over reverse."""
+    graph = program(name)
+    given = [np.float64(v) for v in (*AT, 1.0, 0.0)]
+    over = jvp_graph(grad_graph(graph, [0, 1], keep_value=False), [0, 1])
+    row = interpret(pipeline.run(over), given)[-2:]
+    under = grad_graph(jvp_graph(graph, [0, 1]), [0, 1], output=1, keep_value=False)
+    other = interpret(pipeline.run(under), given)
+    twice = grad_graph(grad_graph(graph, [0]), [0, 1], output=1)
+    third = interpret(pipeline.run(twice), given[:2])[-2:]
+    first = [float(v) for v in row]
+    assert [float(v) for v in other] == pytest.approx(first, rel=1e-9, abs=1e-12)
+    assert [float(v) for v in third] == pytest.approx(first, rel=1e-9, abs=1e-12)
+
+
+def test_a_loop_and_its_tangents_are_one_loop() -> None:
+    for name in ("newton", "recurrence"):
+        graph = pipeline.run(jvp_graph(program(name), [0, 1]))
+        names = [node.primitive.name for node in graph.nodes]
+        assert names.count("while_loop") + names.count("scan") == 1, names
