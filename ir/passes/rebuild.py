@@ -67,9 +67,16 @@ def with_inputs(
 
 
 def inlined(graph: Graph, operands: Sequence[Value]) -> tuple[list[Node], list[Value]]:
-    """Return the nodes and outputs of a program where its inputs are `operands`."""
+    """Return the nodes and outputs of a program where its inputs are `operands`.
+
+    All nodes are made anew: a program may be inlined several times into one.
+    """
     replaced = dict(zip(graph.inputs, operands, strict=True))
-    nodes = [renew(node, replaced) for node in graph.nodes]
+    nodes: list[Node] = []
+    for old in graph.nodes:
+        node = with_operands(old, tuple([replaced.get(x, x) for x in old.operands]))
+        replaced.update(zip(old.results, node.results, strict=True))
+        nodes.append(node)
     return nodes, renewed(graph.outputs, replaced)
 
 

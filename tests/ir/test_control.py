@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from control_programs import PROGRAMS, SCALAR, program, region, scan, vector, while_loop
 from pullback.ir.adjoint import grad_graph
+from pullback.ir.batching import batch_graph
 from pullback.ir.errors import OpTypeError
 from pullback.ir.forward import jvp_graph
 from pullback.ir.graph import Graph
@@ -12,6 +13,7 @@ from pullback.ir.ops import OPS, new_builder
 from pullback.ir.parse import parse_graph
 from pullback.ir.passes import pipeline
 from pullback.ir.passes.dce import dce
+from pullback.ir.passes.rebuild import extend
 from pullback.ir.sizes import named
 from pullback.ir.text import graph_key, print_graph
 from pullback.ir.verify import verify
@@ -192,3 +194,54 @@ def test_a_loop_and_its_tangents_are_one_loop() -> None:
         graph = pipeline.run(jvp_graph(program(name), [0, 1]))
         names = [node.primitive.name for node in graph.nodes]
         assert names.count("while_loop") + names.count("scan") == 1, names
+
+
+# --- batching -------------------------------------------------------------------------
+
+MANY = (np.array([0.7, 1.9, 0.4, 2.2]), np.array([1.3, 1.1, 0.9, 1.7]))
+
+
+def one_by_one(graph: Graph, has: tuple[bool, bool]) -> list[np.ndarray]:
+    rows = []
+    for k in range(4):
+        given = [v[k] if h else v[0] for v, h in zip(MANY, has, strict=True)]
+        rows.append(interpret(graph, given))
+    return [np.stack(column) for column in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("has", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_batched_is_one_by_one(name: str, order: int, has: tuple[bool, bool]) -> None:
+    graph = program(name)
+    for _ in range(order):
+        graph = grad_graph(graph, [0, 1], output=len(graph.outputs) - 1)
+    wanted = one_by_one(graph, has)
+    wide = batch_graph(graph, has, 4)
+    verify(wide, "batch")
+    given = [v if h else v[0] for v, h in zip(MANY, has, strict=True)]
+    for each in (wide, pipeline.run(wide)):
+        got = interpret(each, given)
+        for x, y in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_gradient_of_batched_is_batched_gradient(name: str) -> None:
+    graph = program(name)
+    wanted = one_by_one(grad_graph(graph, [0, 1], keep_value=False), (True, True))
+    wide = batch_graph(graph, (True, True), 4)
+    b = extend(wide, OPS, strict=False)
+    total = b.finish("total", [b.sum(wide.outputs[0], axes=(0,))])
+    got = interpret(grad_graph(total, [0, 1], keep_value=False), MANY)
+    for x, y in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_batches_of_any_size(name: str) -> None:
+    wide = batch_graph(grad_graph(program(name), [0, 1]), (True, True), named("n"))
+    verify(wide, "batch")
+    for count in (0, 2, 4):
+        got = interpret(wide, [v[:count] for v in MANY], {"n": count})
+        assert [x.shape for x in got] == [(count,)] * 3
