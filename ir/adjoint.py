@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .active import Active, find_active
 from .builder import Builder
 from .control_adjoint import loop_vjp, switch_vjp
+from .control_revolve import revolve_vjp
 from .errors import GradientLookupError, OpTypeError
 from .forms import Control
 from .graph import Graph, Node, Value
@@ -155,6 +156,8 @@ class _Sweep:
     def _control(self, node: Node, cts: Sequence[Value]) -> Sequence[Value | None]:
         form = node.primitive.form
         assert isinstance(form, Control)
+        if form.kind == "revolve":
+            return revolve_vjp(self.b, node, cts, pullback, self.rules)
         derived = switch_vjp if form.kind == "switch" else loop_vjp
         return derived(self.b, node, cts, pullback, self.rules)
 

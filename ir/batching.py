@@ -11,6 +11,7 @@ from string import ascii_letters
 
 from .builder import Builder
 from .control_batching import Steps, loop_batch, ragged, switch_batch
+from .control_revolve import revolve_batch
 from .errors import GraphError, OpTypeError
 from .forms import Contract, Control, Factorize, Map, Reduce, Scan
 from .graph import Graph, Node, Value
@@ -98,7 +99,9 @@ def _run(
     made: Sequence[Value]
     form = op.form
     if isinstance(form, Control):
-        if form.kind == "switch":
+        if form.kind == "revolve":
+            made = revolve_batch(b, node, size, has, given, batch, steps)
+        elif form.kind == "switch":
             made = switch_batch(b, node, size, has, given, batch)
         else:
             made = loop_batch(b, node, size, has, given, batch, steps)

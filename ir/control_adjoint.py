@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .builder import Builder
+from .control_revolve import revolve_back
 from .graph import Graph, Node, Value
 from .ops import OPS
 from .passes import pipeline
@@ -130,6 +131,8 @@ def loop_vjp(
     """Return the cotangents of a loop's operands; `cts` are those of its results."""
     loop = _Loop(node)
     joint = _joint(loop.body, sweep, rules)
+    if node.params.get("checkpoints"):
+        return revolve_back(b, node, joint.graph, joint.grads, cts)
     num_inputs, num_outputs = len(loop.body.takes), len(loop.body.gives)
     graph = pipeline.run(joint.graph, disable={"merge", "regions"})
     part = partition(merge_scans(graph), num_outputs, joint.num_seeds)

@@ -82,12 +82,11 @@ def loop_jvp(b: Builder, node: Node, tangents: Tangents, push: Push) -> Tangents
         return b.zeros(node.operands[k].type) if found is None else found
 
     stacks = [k for k in range(carries, len(outputs)) if made[k] is not None]
-    results = [
-        *outputs[:carries],
-        *[_or_zero(region, made[k], body.takes[k]) for k in moved],
-    ]
+    results: list[Value] = list(outputs[:carries])
+    results += [_or_zero(region, made[k], body.takes[k]) for k in moved]
     first = len(results)
-    results += [*outputs[carries:], *[made[k] for k in stacks if made[k] is not None]]
+    results += outputs[carries:]
+    results += [t for t in made[carries:] if t is not None]
     operands = grouped(node.operands, tangent)
     taken = grouped(inputs, of.__getitem__)
     kept = tuple([taken.index(x) for x in inputs])

@@ -61,6 +61,8 @@ def trim(
     assert isinstance(form, Control)
     if form.kind == "switch":
         return _trim_switch(node, used)
+    if form.kind == "revolve":
+        return _trim_revolve(node, used)
     return _trim_loop(node, used, mentioned)
 
 
@@ -130,3 +132,58 @@ def _trim_loop(
             changed["trips"] = None
     operands = tuple([node.operands[k] for k in inputs])
     return _made(node, operands, changed, outputs), outputs
+
+
+def _trim_revolve(node: Node, used: Sequence[bool]) -> tuple[Node, list[int]] | None:
+    """Drop sums, cotangents of elements, and operands that neither region reads."""
+    params = node.params
+    body: SubGraph = params["body"]
+    back: SubGraph = params["back"]
+    carries, floats, sums, xs, ys = (
+        params[k] for k in ("carries", "floats", "sums", "xs", "ys")
+    )
+    outputs = [k for k in range(len(used)) if k < floats or used[k]]
+    read = _reach(back.graph, outputs)[0]
+    forward = _reach(body.graph, range(carries))[0]
+    first = carries + floats + sums  # of the sequences among the operands
+    inner = floats + sums + carries  # of the elements among the inputs of `back`
+    kept_sums = [k for k in range(sums) if used[floats + k]]
+    kept_xs = [k for k in range(xs) if inner + k in read or carries + k in forward]
+    kept_ys = [k for k in range(ys) if inner + xs + k in read]
+    kept_fixed = [
+        k
+        for k in range(len(node.operands) - first - xs - ys)
+        if inner + xs + ys + k in read or carries + xs + k in forward
+    ]
+    operands = [
+        *range(carries + floats),
+        *[carries + floats + k for k in kept_sums],
+        *[first + k for k in kept_xs],
+        *[first + xs + k for k in kept_ys],
+        *[first + xs + ys + k for k in kept_fixed],
+    ]
+    if len(outputs) == len(used) and len(operands) == len(node.operands):
+        return None
+    taken = [
+        *range(floats),
+        *[floats + k for k in kept_sums],
+        *range(floats + sums, inner),
+        *[inner + k for k in kept_xs],
+        *[inner + xs + k for k in kept_ys],
+        *[inner + xs + ys + k for k in kept_fixed],
+    ]
+    run = [
+        *range(carries),
+        *[carries + k for k in kept_xs],
+        *[carries + xs + k for k in kept_fixed],
+    ]
+    changed = {
+        **params,
+        "sums": len(kept_sums),
+        "xs": len(kept_xs),
+        "ys": len(kept_ys),
+        "body": _restrict(body, run, range(carries)),
+        "back": _restrict(back, taken, outputs),
+    }
+    given = tuple([node.operands[k] for k in operands])
+    return _made(node, given, changed, outputs), outputs

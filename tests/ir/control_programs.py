@@ -57,6 +57,7 @@ def scan(
     *,
     length: "int | SizeExpr",
     reverse: bool = False,
+    checkpoints: int = 0,
 ) -> tuple[Value, ...]:
     operands = (*carries, *xs, *fixed)
     elements = [x.type.with_shape(x.type.shape[1:]) for x in xs]
@@ -68,6 +69,8 @@ def scan(
         "body": region([*types(carries), *elements, *types(fixed)], body),
         "extends": None,
     }
+    if checkpoints:
+        params["checkpoints"] = checkpoints
     return b.apply(OPS["scan"], operands, params)
 
 
@@ -173,8 +176,26 @@ def loop_in_loop(b: Builder, x: Value, a: Value) -> Value:
     return while_loop(b, lambda b, h, w: [b.lt(h, 1.6)], step, [x], [a])[0]
 
 
+def revolved(b: Builder, x: Value, a: Value) -> Value:
+    """A scan as `recurrence` whose adjoint keeps two carries."""
+    places = b.apply(OPS["iota"], (), {"axis": 0, "type": vector(7)})[0]
+    xs = b.mul(places, b.broadcast(a, (7,)))
+    h, n, ys = scan(
+        b,
+        lambda b, h, n, x, w: [b.tanh(b.fma(w, h, x)), b.add(n, 1), b.sin(h)],
+        [x, b.constant(0)],
+        [xs],
+        [a],
+        length=7,
+        checkpoints=2,
+    )
+    total = b.add(h, b.sum(b.mul(ys, ys), axes=(0,)))
+    return b.mul(total, b.cast(n, dtype=F64))
+
+
 PROGRAMS: dict[str, Callable[[Builder, Value, Value], Value]] = {
-    f.__name__: f for f in (newton, doubling, recurrence, choice, nested, loop_in_loop)
+    f.__name__: f
+    for f in (newton, doubling, recurrence, choice, nested, loop_in_loop, revolved)
 }
 
 
