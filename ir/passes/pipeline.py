@@ -9,6 +9,7 @@ from ..verify import verify as verify_graph
 from .cse import cse
 from .dce import dce
 from .fold import fold
+from .hoist import hoist
 from .merge import merge
 from .regions import in_regions
 from .simplify import simplify
@@ -19,13 +20,14 @@ BY_NAME: Mapping[str, Callable[[Graph], Graph]] = {
     "fold": fold,
     "simplify": simplify,
     "cse": cse,
+    "hoist": hoist,
 }
 
 # merge first: it looks for loops as they were traced. dce next: an adjoint leaves much
 # that nobody needs; and last: rewrites leave more.
 REGIONS = "regions"  # all of them, within the regions of control ops
 PASSES: tuple[str, ...] = (
-    "merge", "dce", REGIONS, "fold", "simplify", "cse", "dce",
+    "merge", "dce", REGIONS, "hoist", "fold", "simplify", "cse", "dce",
 )  # fmt: skip
 NAMES = frozenset({*BY_NAME, REGIONS})
 

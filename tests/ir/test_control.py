@@ -52,7 +52,7 @@ def test_orders_1_to_3_agree_with_differences(name: str, wrt: int) -> None:
 def test_passes_change_no_bit(name: str) -> None:
     graph = grad_graph(grad_graph(program(name), [0, 1]), [1], output=2)
     plain = interpret(graph, [np.float64(v) for v in AT])
-    for disable in (set(), {"merge"}, {"regions"}, {"dce"}, {"cse"}):
+    for disable in (set(), {"merge"}, {"regions"}, {"dce"}, {"cse"}, {"hoist"}):
         after = pipeline.run(graph, disable=disable)
         got = interpret(after, [np.float64(v) for v in AT])
         for x, y in zip(plain, got, strict=True):
@@ -245,3 +245,33 @@ def test_batches_of_any_size(name: str) -> None:
     for count in (0, 2, 4):
         got = interpret(wide, [v[:count] for v in MANY], {"n": count})
         assert [x.shape for x in got] == [(count,)] * 3
+
+
+# --- hoisting -------------------------------------------------------------------------
+
+
+def test_what_is_the_same_in_every_step_is_computed_once() -> None:
+    b = new_builder()
+    x, a = b.input(SCALAR, "x"), b.input(SCALAR, "a")
+    out = scan(
+        b,
+        lambda b, c, a: [b.fma(c, b.exp(b.mul(a, 2.0)), b.exp(b.mul(a, 3.0)))],
+        [x],
+        [],
+        [a],
+        length=3,
+    )
+    graph = pipeline.run(b.finish("steady", [out[0]]))
+    (loop,) = [n for n in graph.nodes if n.primitive.name == "scan"]
+    inner = [n.primitive.name for n in loop.params["body"].graph.nodes]
+    assert inner == ["fma"]
+    assert [n.primitive.name for n in graph.nodes].count("exp") == 2
+    assert len(loop.operands) == 3
+
+
+def test_cheap_ops_on_arrays_stay_in_the_loop() -> None:
+    b = new_builder()
+    x, a = b.input(vector(100), "x"), b.input(vector(100), "a")
+    out = scan(b, lambda b, c, a: [b.mul(c, b.abs(a))], [x], [], [a], length=3)
+    graph = pipeline.run(b.finish("cheap", [out[0]]))
+    assert [n.primitive.name for n in graph.nodes] == ["scan"]
