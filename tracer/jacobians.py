@@ -30,6 +30,8 @@ MODES = ("auto", "forward", "reverse")
 class Jacobian(Gradient):
     """The derivatives of all elements of a result by all elements of arguments."""
 
+    _symmetric = False
+
     def __init__(
         self, fun: Callable[..., Any], name: str, *, mode: str, **options: Any
     ) -> None:
@@ -50,8 +52,11 @@ class Jacobian(Gradient):
         results = self._floats(trace, leaves, structure)
         nodes = trace.builder.nodes[start:]
         first = len(trace.builder.nodes)
-        run = by_columns if self._forward(sources.wrt, results) else by_rows
-        blocks = run(trace, nodes, sources.wrt, results)
+        wrt = sources.wrt
+        if not self._forward(wrt, results):
+            blocks = by_rows(trace, nodes, wrt, results)
+        else:
+            blocks = by_columns(trace, nodes, wrt, results, self._symmetric)
         trace.adjoints.append((first, len(trace.builder.nodes)))
         if fresh:
             trace.primals = [x._value for x in aux]
@@ -100,6 +105,12 @@ def _elements(values: Sequence[Value]) -> Size:
     return total
 
 
+class Hessian(Jacobian):
+    """The Jacobian of a gradient."""
+
+    _symmetric = True
+
+
 # -- all rows, all columns -------------------------------------------------------------
 
 
@@ -115,31 +126,40 @@ def identity(b: ArrayBuilder, kind: TensorType) -> Value:
 
 
 def by_columns(
-    trace: Trace, nodes: Sequence[Node], wrt: Sequence[Value], results: Sequence[Value]
+    trace: Trace,
+    nodes: Sequence[Node],
+    wrt: Sequence[Value],
+    results: Sequence[Value],
+    symmetric: bool = False,
 ) -> list[list[Value]]:
-    """Return the blocks of a Jacobian, one list a result, by pushforwards."""
+    """Return the blocks of a Jacobian, one list a result, by pushforwards.
+
+    Where it is symmetric, columns are rows, and stay where they are.
+    """
     b = trace.builder
-    blocks: list[list[Value]] = [[] for _ in results]
-    for x in wrt:
+    symmetric = symmetric and len({x.type.dtype for x in wrt}) == 1
+    found: dict[tuple[int, int], Value] = {}
+    for k, x in enumerate(wrt):
         shape = x.type.shape
-        if shape == ():
-            made = pushforward(b, nodes, {x: b.constant(1.0, x.type.dtype)}, results)
-            for row, y, t in zip(blocks, results, made, strict=True):
-                row.append(b.zeros(y.type) if t is None else t)
-            continue
-        stand_in = Value(x.type, None, 0)
         start = len(b.nodes)
-        made = pushforward(b, nodes, {x: stand_in}, results)
-        wide = _spread(trace, start, stand_in, made)
-        for row, y, columns in zip(blocks, results, wide, strict=True):
-            rank = y.type.rank
-            full = (*y.type.shape, *shape)
+        if shape == ():
+            one = b.constant(1.0, x.type.dtype)
+            wide = pushforward(b, nodes, {x: one}, results)
+        else:
+            stand_in = Value(x.type, None, 0)
+            made = pushforward(b, nodes, {x: stand_in}, results)
+            wide = _spread(trace, start, stand_in, made)
+        for m, (y, columns) in enumerate(zip(results, wide, strict=True)):
+            at = (k, m) if symmetric else (m, k)
+            full = (*shape, *y.type.shape) if symmetric else (*y.type.shape, *shape)
             if columns is None:
-                row.append(b.zeros(x.type.with_shape(full).with_dtype(y.type.dtype)))
+                found[at] = b.zeros(y.type.with_shape(full))
                 continue
-            last = b.op("transpose", columns, axes=(*range(1, rank + 1), 0))
-            row.append(b.op("reshape", last, shape=full))
-    return blocks
+            if shape and not symmetric:
+                order = (*range(1, y.type.rank + 1), 0)
+                columns = b.op("transpose", columns, axes=order)
+            found[at] = b.op("reshape", columns, shape=full)
+    return [[found[m, k] for k in range(len(wrt))] for m in range(len(results))]
 
 
 def by_rows(
@@ -300,7 +320,7 @@ def hessian(
     inherit(fun, options)
     inner = grad(fun, argnums, argnames, has_aux, **options)
     return one_class(
-        Jacobian,
+        Hessian,
         inner,
         f"hessian of {name_of(fun)}",
         argnums=argnums,
