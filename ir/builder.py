@@ -183,6 +183,19 @@ class Builder:
         out: Value = self.op("broadcast_to", x, shape=shape)
         return out
 
+    def take_back(self, start: int) -> list[Node]:
+        """Remove the nodes from number `start` on, and return them.
+
+        Constants among them are not given out again.
+        """
+        taken = self.nodes[start:]
+        del self.nodes[start:]
+        gone = {node.results[0] for node in taken if not node.operands}
+        if gone:
+            kept = self._constants.items()
+            self._constants = {key: x for key, x in kept if x not in gone}
+        return taken
+
     def guard(self, left: "int | SizeExpr", right: "int | SizeExpr", why: str) -> None:
         """Demand that two sizes be equal when the program is entered."""
         if left != right:

@@ -71,9 +71,8 @@ def pushforward(
                 b.loc = node.loc
                 current.clear()
                 current.update(moving)
-                for y, t in zip(node.results, _run(b, node, found), strict=True):
-                    if t is not None and y not in tangents:
-                        held[y] = t
+                made = zip(node.results, _run(b, node, found), strict=True)
+                held.update({y: t for y, t in made if t is not None})
     finally:
         b.loc = outer
     return [held.get(y) for y in outputs]

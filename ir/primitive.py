@@ -66,10 +66,9 @@ Evaluate = Callable[..., Any]
 # (builder, cotangents, results, *operands, **params) -> one cotangent an operand; one
 # result passes its cotangent and itself without a tuple
 VjpRule = Callable[..., "Sequence[Value | None]"]
-# (builder, tangents of the operands with None for zero, results, *operands, **params) ->
-# one tangent a result, None for zero; one result passes itself and its tangent without a
-# tuple
-JvpRule = Callable[..., "Value | None | Sequence[Value | None]"]
+# (builder, tangents of the operands, results, *operands, **params) -> one tangent a
+# result, None for zero; one result passes itself and its tangent without a tuple
+JvpRule = Callable[..., "Value | Sequence[Value | None] | None"]
 # (builder, size of the new axis, whether each operand has it, *operands, **params) ->
 # results, which all have it; one result comes without a tuple
 BatchRule = Callable[..., "Value | Sequence[Value]"]

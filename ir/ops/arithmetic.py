@@ -32,6 +32,17 @@ add = elementwise(
     exact=True,
     doc="Sum of two arrays. Added to a product of floats it is one fma.",
 )
+
+
+def _sub_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = tangents
+    if t_x is None or t_y is None:
+        return t_x if t_y is None else b.neg(t_y)
+    return b.sub(t_x, t_y)  # type: ignore[no-any-return]
+
+
 sub = elementwise(
     "sub",
     mirrors=[np.subtract],
@@ -39,6 +50,7 @@ sub = elementwise(
     kinds=NUMBERS,
     scalar=lambda s, x, y: s.sub(x, y),
     partials=lambda b, out, x, y: (1.0, -1.0),
+    jvp=_sub_jvp,
     exact=True,
     doc="Difference of two arrays. With a product of floats it is one fma.",
 )

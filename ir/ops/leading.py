@@ -29,7 +29,7 @@ def moved(axes: Sequence[int]) -> tuple[int, ...]:
 
 
 def front(b: Builder, x: Value, first: int, count: int, to: int) -> Value:
-    """Return x with the `count` axes from `first` on moved to stand before axis `to`."""
+    """Return x with `count` axes from `first` on moved to be axes `to` on."""
     rank = x.type.rank
     some = list(range(first, first + count))
     rest = [k for k in range(rank) if k not in some]
