@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
     from .tracer.control import cond, fori_loop, map, scan, switch, while_loop
     from .tracer.explain import Explanation
+    from .tracer.jacobians import hessian, hvp, jacobian
+    from .tracer.mapping import vmap
+    from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
 
@@ -49,19 +52,25 @@ register_room(__file__)
 
 # name -> its module, loaded when it is first asked for: many programs never do
 _TOOLS = {
-    "adjoint_text": ".reading",
-    "graph_text": ".reading",
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
+    "adjoint_text": ".reading",
     "check_grads": ".tracer.check_grads",
     "cond": ".tracer.control",
     "fori_loop": ".tracer.control",
+    "graph_text": ".reading",
+    "hessian": ".tracer.jacobians",
+    "hvp": ".tracer.jacobians",
+    "jacobian": ".tracer.jacobians",
+    "jvp": ".tracer.pushing",
+    "linearize": ".tracer.pushing",
     "map": ".tracer.control",
+    "ravel_tree": ".tracer.ravel",
     "scan": ".tracer.control",
     "switch": ".tracer.control",
-    "while_loop": ".tracer.control",
-    "ravel_tree": ".tracer.ravel",
     "vjp": ".tracer.vjp",
+    "vmap": ".tracer.mapping",
+    "while_loop": ".tracer.control",
 }
 
 __all__ = [
@@ -100,7 +109,12 @@ __all__ = [
     "function",
     "grad",
     "graph_text",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "linalg",
+    "linearize",
     "map",
     "nn",
     "ravel_tree",
@@ -108,6 +122,7 @@ __all__ = [
     "switch",
     "value_and_grad",
     "vjp",
+    "vmap",
     "while_loop",
 ]
 

@@ -4,7 +4,7 @@ A region reads nothing but its inputs: what it takes from around it is an operan
 node. Regions are compared by content, so equal loops are one loop.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .digest import sha256_hex
@@ -121,6 +121,15 @@ def sizes_of(graph: Graph) -> list[str]:
     return [name for name in known if name not in bound]
 
 
+def mentioned_sizes(node: Node) -> set[str]:
+    """Return the names in a node's params and in the types of its results."""
+    found = {name for value in node.params.values() for name in _names(value)}
+    for x in node.results:
+        for d in x.type.shape:
+            found |= names_in(d)
+    return found
+
+
 def _names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
     if isinstance(value, SizeExpr):
         yield from sorted(names_in(value))
@@ -142,13 +151,3 @@ def with_sizes(graph: Graph) -> Graph:
     out = graph.replace(graph.nodes)
     out.sizes = sizes
     return out
-
-
-def bound_params(params: Mapping[str, Any], env: Mapping[str, int]) -> dict[str, int]:
-    """Return the sizes of `env` that regions among the params declare."""
-    wanted: set[str] = set()
-    for value in params.values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, SubGraph):
-                wanted.update(item.graph.sizes)
-    return {name: env[name] for name in wanted if name in env}

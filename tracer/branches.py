@@ -23,6 +23,7 @@ def build_switch(
     trace: Trace,
     index: Value,
     functions: Functions,
+    names: Sequence[str],
     operands: Sequence[Any],
     loc: Loc | None,
 ) -> Any:
@@ -33,6 +34,7 @@ def build_switch(
         trace: where it stands.
         index: an i64 without axes.
         functions: each takes the operands.
+        names: what messages call them.
         operands: arrays and numbers become traced arrays, all else is passed as it is.
         loc: where it was called.
 
@@ -53,17 +55,21 @@ def build_switch(
         label = f"{name_of(fun)}, a branch of {name}"
         regions.append(traced(trace, label, lambda _c, _e, fun=fun: fun(*args), ()))
     first = regions[0]
-    for fun, region in zip(functions, regions, strict=True):
+    called = [
+        f"{label}, {_told_apart(fun)}"
+        for label, fun in zip(names, functions, strict=True)
+    ]
+    for what, region in zip(called, regions, strict=True):
         if canonical(region.structure) != canonical(first.structure):
             raise ArgumentError(
                 f"{name}: branches return different structures"
-                f"\n  {_called(functions[0])}: {shown(first.structure)}"
-                f"\n  {_called(fun)}: {shown(region.structure)}"
+                f"\n  {called[0]}: {shown(first.structure)}"
+                f"\n  {what}: {shown(region.structure)}"
                 f"{traced_at(loc)}"
             )
     where = paths(first.structure, "out")
     for k, path in enumerate(where):
-        _settle(name, k, path, functions, regions, loc)
+        _settle(name, k, path, called, regions, loc)
     checks = branch_checks(regions)
     b = trace.builder
     b.loc = loc
@@ -78,7 +84,7 @@ def _settle(
     name: str,
     k: int,
     path: str,
-    functions: Functions,
+    called: Sequence[str],
     regions: Sequence[Region],
     loc: Loc | None,
 ) -> None:
@@ -104,18 +110,18 @@ def _settle(
         found.append(value)
         region.outputs.append(value)
     wanted = found[0].type
-    for fun, value in zip(functions, found, strict=True):
+    for what, value in zip(called, found, strict=True):
         if value.type != wanted:
             raise OpTypeError(
                 f"{name}: branches return different types for {path}: "
                 f"{wanted} and {value.type}"
-                f"\n  {_called(functions[0])}: {told(found[0])}"
-                f"\n  {_called(fun)}: {told(value)}"
+                f"\n  {called[0]}: {told(found[0])}"
+                f"\n  {what}: {told(value)}"
                 f"{traced_at(loc)}"
             )
 
 
-def _called(fun: Callable[..., Any]) -> str:
+def _told_apart(fun: Callable[..., Any]) -> str:
     """Return a function's name; that of a lambda with its line."""
     name = name_of(fun)
     code = getattr(fun, "__code__", None)

@@ -69,10 +69,10 @@ class Carry:
             OpTypeError: a carry changes its type; the message has its path.
         """
         region = trace(self.kinds, ())
-        if self._mixes(region) and self._adopt(self._probed(trace)):
+        if self._mixes(region) and self._adopt(self._probed(trace, fun)):
             region = trace(self.kinds, ())
         for _ in range(_ROUNDS):
-            if not self._adopt(self._types(region)):
+            if not self._adopt(self._types(region, fun)):
                 break
             region = trace(self.kinds, ())
         carried = region.leaves[: len(self.kinds)]
@@ -90,12 +90,19 @@ class Carry:
 
     # -- types of numbers ----------------------------------------------------------
 
-    def _types(self, region: Region) -> "list[TensorType | Number]":
+    def _types(
+        self, region: Region, fun: Callable[..., Any]
+    ) -> "list[TensorType | Number]":
         """Return the types of returned carries, or the numbers that they are."""
         return [
-            leaf if type(leaf) in (int, float) else region.kind(leaf)
-            for leaf in region.leaves[: len(self.kinds)]
+            leaf
+            if type(leaf) in (int, float)
+            else region.value(leaf, self._said(fun, k)).type
+            for k, leaf in enumerate(region.leaves[: len(self.kinds)])
         ]
+
+    def _said(self, fun: Callable[..., Any], k: int) -> str:
+        return f"{self.name}: what {name_of(fun)} returns for {self.paths[k]}"
 
     def _mixes(self, region: Region) -> bool:
         """Return whether a number would give way to a dtype of the body's.
@@ -109,10 +116,12 @@ class Carry:
         seen = {x.type.dtype for x in (*read, *region.elements)}
         return not seen <= {F64, I64, BOOL}
 
-    def _probed(self, trace: TraceBody) -> "list[TensorType | Number]":
+    def _probed(
+        self, trace: TraceBody, fun: Callable[..., Any]
+    ) -> "list[TensorType | Number]":
         """Return what a body makes of the numbers themselves."""
         try:
-            return self._types(trace(self.kinds, self.numbers))
+            return self._types(trace(self.kinds, self.numbers), fun)
         except (AttributeError, TypeError):
             return list(self.kinds)  # it takes them for arrays: then they are
 
@@ -141,8 +150,7 @@ class Carry:
             number = leaf
             if _result(kind.dtype, number) is kind.dtype:
                 return region.trace.builder.constant(number, kind.dtype)
-        where = f"{self.name}: what {name_of(fun)} returns for {self.paths[k]}"
-        value = region.value(leaf, where)
+        value = region.value(leaf, self._said(fun, k))
         if value.type == kind:
             return value
         raise OpTypeError(

@@ -10,6 +10,7 @@ from typing import Any
 from ..ir.errors import ArgumentError, IndexOutOfRange, OpTypeError
 from ..ir.graph import Value
 from ..ir.loc import Loc, traced_at, user_loc
+from ..ir.ops.control import AUTO
 from ..ir.promote import cast_to
 from ..ir.sizes import smax
 from ..ir.types import BOOL, I64, TensorType
@@ -148,6 +149,7 @@ def scan(
     xs: Any = None,
     length: Any = None,
     reverse: bool = False,
+    checkpoints: "int | str | None" = None,
 ) -> Any:
     """Run a body for each element along the first axes of arrays.
 
@@ -157,6 +159,9 @@ def scan(
         xs: arrays with first axes of one size, nested; or None, with `length`.
         length: the number of steps: an int, or a size such as `x.shape[0]`.
         reverse: whether to begin with the last element.
+        checkpoints: how many carries the adjoint keeps; it runs the steps between them
+            again. "auto" keeps as many as let every step run at most twice more. All
+            are kept by default, and what else the adjoint reads of the steps.
 
     Returns:
         The last carry, and the results stacked along a new first axis; that of element
@@ -168,11 +173,17 @@ def scan(
         SizeError: first axes, or they and the length, disagree.
     """
     loc = user_loc()
+    kept = 0 if checkpoints is None else AUTO if checkpoints == "auto" else checkpoints
+    if type(kept) is not int or (kept < 1 and checkpoints not in (None, "auto")):
+        raise ArgumentError(
+            f"scan: checkpoints is None, 'auto' or how many carries to keep, got "
+            f"{checkpoints!r}{traced_at(loc)}"
+        )
 
     def build(trace: Trace, given: Any) -> Any:
         sequences, count = read_sequences("scan", trace, given[1], length, loc)
         carry = Carry("scan", trace, given[0], loc)
-        return build_scan(trace, carry, f, sequences, count, reverse, f)
+        return build_scan(trace, carry, f, sequences, count, reverse, f, kept)
 
     return _enter("scan", build, (init, xs))
 
@@ -237,7 +248,8 @@ def cond(
             raise not_bool("cond", str(value.type), loc)
         trace.builder.loc = loc
         index = cast_to(trace.builder, value, I64)
-        return build_switch("cond", trace, index, (false_fn, true_fn), given[1], loc)
+        functions, names = (false_fn, true_fn), ("false_fn", "true_fn")
+        return build_switch("cond", trace, index, functions, names, given[1], loc)
 
     return _enter("cond", build, (pred, operands))
 
@@ -277,7 +289,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
             raise _not_index(str(value.type), loc)
         trace.builder.loc = loc
         chosen = cast_to(trace.builder, value, I64)
-        return build_switch("switch", trace, chosen, functions, given[1], loc)
+        names = [f"branch {k}" for k in range(len(functions))]
+        return build_switch("switch", trace, chosen, functions, names, given[1], loc)
 
     return _enter("switch", build, (index, operands))
 

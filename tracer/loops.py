@@ -103,6 +103,7 @@ def build_scan(
     length: Size,
     reverse: bool,
     user_fn: Callable[..., Any],
+    checkpoints: int = 0,
 ) -> Any:
     """Build a scan; returns the last carry, and the results stacked.
 
@@ -114,6 +115,7 @@ def build_scan(
         length: the number of steps.
         reverse: whether it begins with the last element.
         user_fn: the user's function, for messages.
+        checkpoints: how many carries the adjoint keeps; 0 for all.
 
     Raises:
         OpTypeError, ArgumentError: what the function returns does not fit.
@@ -155,6 +157,7 @@ def build_scan(
             "reverse": bool(reverse),
             "body": region,
             "extends": None,
+            "checkpoints": checkpoints,
         },
     )
     pass_checks_on(trace, body.trace.checks, results[count : len(operands)])

@@ -13,10 +13,12 @@ from typing import Any
 from ..ir.builder import Builder
 from ..ir.constant import ArrayConstant
 from ..ir.errors import ArgumentError
-from ..ir.forms import Iota, Literal, View
+from ..ir.forms import Iota, Literal
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at
 from ..ir.passes.dce import dce
+from ..ir.passes.hoist import is_worth_moving
+from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, with_sizes
 from ..ir.types import I64, TensorType
 from .array import TracedArray
@@ -37,6 +39,10 @@ class RegionBuilder(TraceBuilder):
         small = array.size <= SMALL
         return super().array(array) if small else self._around.array(array)
 
+    def fresh_size(self, stem: str) -> SizeExpr:
+        """Return a size whose name is nowhere else, in no region around either."""
+        return self._around.fresh_size(stem)
+
 
 class RegionTrace(Trace):
     """The trace of a body, open inside the trace that holds the loop or the branch."""
@@ -47,6 +53,7 @@ class RegionTrace(Trace):
         super().__init__(name)
         self.parent = parent
         self.builder = RegionBuilder(parent.builder)
+        self.gone = parent.gone
 
     def tensor(self, x: Any) -> Any:
         """Return what the outermost trace has for a tensor of a tape."""
@@ -72,10 +79,6 @@ class Region:
     leaves: list[Any]
     structure: Structure
     outputs: list[Value] = field(default_factory=list)
-
-    def kind(self, leaf: Any) -> TensorType:
-        """Return the type of what was returned."""
-        return self.value(leaf, "a result").type
 
     def value(self, leaf: Any, what: str) -> Value:
         """Return what was returned as a value of the region.
@@ -257,8 +260,8 @@ def _hoisted(
 
 
 def _is_worth_it(node: Node) -> bool:
-    """Return whether a node computes, of something, more than a literal could say."""
-    if isinstance(node.primitive.form, View | Literal | Iota):
+    """Return whether a node is worth moving, and more than a literal could say."""
+    if not is_worth_moving(node):
         return False
     known = all(_is_written_out(x) for x in node.operands)
     return not (known and all(x.type.shape == () for x in node.results))
