@@ -472,3 +472,25 @@ def test_numbers_are_checked_inside_while_loops_and_branches() -> None:
     assert pb.function(f)(2.0) == (0, 2.0)
     with pytest.raises(pb.NonFiniteError, match="check_numerics: 1 not finite"):
         pb.function(f)(0.0)
+
+
+def test_the_op_of_a_body_that_made_a_nan_is_named() -> None:
+    def f(x: Any) -> Any:
+        def body(i: Any, c: Any) -> Any:
+            return np.log(c) * 2
+
+        return pb.fori_loop(0, 3, body, np.exp(x)) + 1
+
+    for call in (
+        lambda x: pb.function(f, check_numerics=True)(x),
+        lambda x: pb.grad(lambda v: np.sum(f(v)), check_numerics=True)(x),
+    ):
+        with pytest.raises(pb.NonFiniteError) as caught:
+            call(np.array([0.3, 9.0]))
+        text = str(caught.value)
+        assert text.startswith("log made nan at [0], 1 of 2 not finite\n")
+        assert "\n  operands there: -1.02165" in text
+        assert ", run 3 of it\n  traced at: " in text
+        assert text.endswith("in body\n      return np.log(c) * 2")
+    with pb.check_numerics(), pytest.raises(pb.NonFiniteError, match="first time it"):
+        pb.while_loop(lambda c: c < 5, lambda c: np.log(c) + 6, -1.0)
