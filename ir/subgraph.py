@@ -115,13 +115,14 @@ def sizes_of(graph: Graph) -> list[str]:
             known.update(dict.fromkeys(sorted(names_in(d))))
     for node in graph.nodes:
         for value in node.params.values():
-            for name in _names(value):
+            for name in param_names(value):
                 known[name] = None
     bound = set(late_sizes(graph.nodes))
     return [name for name in known if name not in bound]
 
 
-def _names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
+def param_names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
+    """Yield the sizes a param mentions."""
     if isinstance(value, SizeExpr):
         yield from sorted(names_in(value))
     elif isinstance(value, TensorType):
@@ -129,7 +130,7 @@ def _names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
             yield from sorted(names_in(d))
     elif isinstance(value, tuple):
         for item in value:
-            yield from _names(item)
+            yield from param_names(item)
     elif isinstance(value, SubGraph):
         yield from value.graph.sizes
 
