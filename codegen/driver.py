@@ -15,14 +15,15 @@ from ..ir.graph import Graph
 from ..ir.types import BOOL
 from . import llvm
 from .body import storage_type
+from .cancel import cancel_flag, leave_if_cancelled
 from .frame import OK
-from .llvm import I32, I64, PTR, Function, Module, Reg, const
+from .late import emit_owner
+from .llvm import I32, I64, PTR, Module, Reg, const
 from .memory import Arena, Buffer
 from .sizes import emit_size
-from .status import CANCELLED, SIZE_MISMATCH, fail_function
+from .status import SIZE_MISMATCH, fail_function
 
 STRAIGHT = 256  # launches written as calls
-CANCEL_OFFSET = 48
 
 
 class Launch(NamedTuple):
@@ -69,6 +70,12 @@ def byte_offset(buffer: Buffer, offset: int) -> int:
     return offset * (buffer.type.dtype.bits // 8)
 
 
+def _base_key(buffer: Buffer) -> tuple[str, int]:
+    """Return what the base of a buffer is known by in a table."""
+    work = buffer.kind == "work"
+    return (buffer.kind, buffer.bucket if work else buffer.number)
+
+
 class Driver:
     """The entry function of one program, being written."""
 
@@ -81,6 +88,8 @@ class Driver:
         kernels: Sequence[str],
         arena: Arena,
         constants: Sequence[str],
+        late: int = 0,
+        cells: int = 0,
     ) -> None:
         self.module = module
         self.graph = graph
@@ -89,32 +98,49 @@ class Driver:
         self.kernels = kernels
         self.arena = arena
         self.constants = constants
+        self.late = late
+        self.cells = cells
 
-    def _start(self) -> Function:
-        fn = self.module.function(
-            f"pb_{self.symbol}", I32, [(PTR, "")] * 5, linkage="dso_local"
-        )
-        _, self.inputs, sizes, self.outputs, self.workspace = fn.args
-        self.ctx = fn.args[0]
+    def _start(self, entry: bool) -> None:
+        name, linkage = f"pb_{self.symbol}", "dso_local" if entry else "internal"
+        params = [(PTR, "")] * 5
+        if self.late:
+            # the entry owns late memory and the sizes; what runs is a second function
+            outer = self.module.function(name, I32, params, linkage=linkage)
+            inner = f"{name}_run"
+            room = self.cells + (len(self._bases_named()) if self._tabled else 0)
+            emit_owner(
+                self.module, outer, inner, len(self.graph.sizes), self.late,
+                max(room, 1), self.cells,
+            )  # fmt: skip
+            fn = self.module.function(inner, I32, [*params, (PTR, "")])
+            self.cell_memory = fn.args[5]
+        else:
+            fn = self.module.function(name, I32, params, linkage=linkage)
+        self.fn = fn
+        self.ctx, self.inputs, sizes, self.outputs, self.workspace = fn.args[:5]
         self.size_pointer = sizes
         self.env: Mapping[str, Reg] = {
             n: fn.load(fn.gep(sizes, const(I64, k), I64), I64)
             for k, n in enumerate(self.graph.sizes)
         }
-        self.fn = fn
-        return fn
 
-    def emit(self) -> None:
-        """Write the entry and the workspace function."""
-        fn = self._start()
+    @property
+    def _tabled(self) -> bool:
+        return len(self.launches) > STRAIGHT
+
+    def emit(self, entry: bool = True) -> None:
+        """Write the entry and the workspace function; a region has the first alone."""
+        self._start(entry)
         self._guards()
         self._bases()
-        if len(self.launches) <= STRAIGHT:
-            self._straight()
-        else:
+        if self._tabled:
             self._table()
-        fn.ret(OK)
-        self._workspace_function()
+        else:
+            self._straight()
+        self.fn.ret(OK)
+        if entry:
+            self._workspace_function()
 
     def _guards(self) -> None:
         fn = self.fn
@@ -159,6 +185,9 @@ class Driver:
             return Reg(self.constants[buffer.number], PTR)
         if buffer.kind == "scratch":
             return self.scratch
+        if buffer.kind in ("late", "cell"):
+            at = fn.gep(self.cell_memory, const(I64, buffer.number), PTR)
+            return at if buffer.kind == "cell" else fn.load(at, PTR)
         base = self.base[buffer.bucket]
         if buffer.number == 0:
             return base
@@ -175,7 +204,9 @@ class Driver:
             for k, (buffer, offset) in enumerate(pairs):
                 reg = known.get(buffer)
                 if reg is None:
-                    reg = known[buffer] = self._pointer(buffer)
+                    reg = self._pointer(buffer)
+                    if buffer.kind != "late":
+                        known[buffer] = reg
                 if offset:
                     reg = fn.gep(reg, const(I64, byte_offset(buffer, offset)))
                 fn.store(reg, fn.gep(frame, const(I64, k), PTR))
@@ -200,21 +231,14 @@ class Driver:
         piece of it and an offset in bytes.
         """
         fn = self.fn
-        bases: dict[tuple[str, int], int] = {}
-        samples: list[Buffer] = []
+        samples = self._bases_named()
+        bases = {key: self.cells + k for k, key in enumerate(samples)}
         words: list[int] = []
         for launch in self.launches:
             words += (launch.kernel, len(launch.buffers))
             for buffer, offset in zip(launch.buffers, launch.offsets, strict=True):
-                key = (
-                    ("work", buffer.bucket)
-                    if buffer.kind == "work"
-                    else (buffer.kind, buffer.number)
-                )
-                base = bases.setdefault(key, len(bases))
-                if base == len(samples):
-                    samples.append(buffer)
-                words.append(base)
+                late = buffer.kind == "late"
+                words.append(buffer.number if late else bases[_base_key(buffer)])
                 words.append(buffer.number if buffer.kind == "work" else 0)
                 words.append(byte_offset(buffer, offset))
         name = f"pb_{self.symbol}_launches"
@@ -223,9 +247,13 @@ class Driver:
             f"@{name} = internal unnamed_addr constant [{len(words)} x i32] [{body}], "
             "align 64"
         )
-        base_memory = fn.alloca(PTR, len(bases), 64)
-        piece_memory = fn.alloca(I64, len(bases), 64)
-        for k, sample in enumerate(samples):
+        # cells are bases too, so that what loops allocate is found where it is
+        count = self.cells + len(bases)
+        base_memory = self.cell_memory if self.late else fn.alloca(PTR, count, 64)
+        piece_memory = fn.alloca(I64, count, 64)
+        for k in range(self.cells):
+            fn.store(const(I64, 0), fn.gep(piece_memory, const(I64, k), I64))
+        for k, sample in enumerate(samples.values(), self.cells):
             if sample.kind == "work":
                 pointer, piece = self.base[sample.bucket], self.piece[sample.bucket]
             else:
@@ -238,10 +266,20 @@ class Driver:
             Reg(f"@{name}", PTR), len(words), base_memory, piece_memory, frame
         )
 
+    def _bases_named(self) -> dict[tuple[str, int], Buffer]:
+        """Return a buffer of each base of a table, late memory apart."""
+        found: dict[tuple[str, int], Buffer] = {}
+        for launch in self.launches:
+            for buffer in launch.buffers:
+                if buffer.kind != "late":
+                    found.setdefault(_base_key(buffer), buffer)
+        return found
+
     def _run_table(
         self, table: Reg, length: int, bases: Reg, pieces: Reg, frame: Reg
     ) -> None:
         fn = self.fn
+        flag = cancel_flag(fn, self.ctx)
         before = fn.block
         loop, slot, call = (
             fn.new_label("launch"),
@@ -251,7 +289,7 @@ class Driver:
         fn.br(loop)
         fn.start(loop)
         at = fn.phi(I64, const(I64, 0), before)
-        self._poll_cancel()
+        leave_if_cancelled(fn, flag)
         kernel = fn.load(fn.gep(table, at, I32), I32)
         count = fn.load(fn.gep(table, fn.add(at, const(I64, 1)), I32), I32)
         slots = fn.convert("zext", count, I64)
@@ -296,24 +334,6 @@ class Driver:
             fn.br(after)
         fn.start(after)
         return fn.merge(I32, edges)
-
-    def _poll_cancel(self) -> None:
-        """Leave with CANCELLED when the caller's flag is up."""
-        fn = self.fn
-        null = Reg("null", PTR)
-        look, read, stop, go = (
-            fn.new_label(x) for x in ("look", "read", "stop", "proceed")
-        )
-        fn.cond_br(fn.icmp("eq", self.ctx, null), go, look)
-        fn.start(look)
-        flag = fn.load(fn.gep(self.ctx, const(I64, CANCEL_OFFSET)), PTR)
-        fn.cond_br(fn.icmp("eq", flag, null), go, read)
-        fn.start(read)
-        raised = fn.emit(I32, f"load volatile i32, ptr {flag.ref}, align 4")
-        fn.cond_br(fn.icmp("ne", raised, OK), stop, go, False)
-        fn.start(stop)
-        fn.ret(const(I32, CANCELLED))
-        fn.start(go)
 
     def _workspace_function(self) -> None:
         fn = self.module.function(

@@ -44,3 +44,9 @@ class Schedule:
     inlined_cost: dict[Value, int]
     constants: list[ArrayConstant]
     alias: dict[Value, Value]
+
+    def memory(self, value: Value) -> Buffer:
+        """Return the buffer a value is in, or is in as another one's memory."""
+        while value not in self.buffers:
+            value = self.alias[value]
+        return self.buffers[value]

@@ -8,18 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
-from ..ir.forms import Contract, Factorize, Reduce, Scan, Scatter
+from ..ir.errors import GraphError
+from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
+from ..ir.subgraph import SubGraph, late_sizes
+from .cells import with_cells
+from .control import Region, RegionCall
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
+from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import FARTHEST, Bound, KernelPlan, Planner
+from .regions import lower_control, may_fail, run_by
 from .repeat import Repeats, describe
 from .scan import plan_scan
 from .scatter import plan_scatter
@@ -48,6 +54,9 @@ class Lowered:
     plans: list[AnyPlan]  # by kernel number
     arena: Arena
     checks: list[Node]  # by number: what a status code's `node` means
+    late: tuple[str, ...] = ()  # the sizes its loops bind
+    cells: int = 0  # of memory whose size is late
+    regions: dict[str, "Lowered"] = field(default_factory=dict)  # by function
 
     @property
     def kernels(self) -> int:
@@ -69,17 +78,31 @@ class ModuleBuilder:
     _sizes: list[tuple[str, ...]] = field(default_factory=list)
     _scratch: list[int] = field(default_factory=list)
     _constants: dict[ArrayConstant, str] = field(default_factory=dict)
+    _regions: dict[tuple[str, int], Lowered] = field(default_factory=dict)
+    _kept: list[SubGraph] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.module = self.target.module()
 
     def add(self, graph: Graph, symbol: str) -> Lowered:
-        """Lower one program as `pb_SYMBOL` and `pb_SYMBOL_workspace`."""
+        """Lower one program as `pb_SYMBOL` and `pb_SYMBOL_workspace`.
+
+        Raises:
+            GraphError: a result has a size that is known only once a loop has run.
+        """
+        return self._add(graph, symbol, [], entry=True)
+
+    def _add(
+        self, graph: Graph, symbol: str, checks: list[Node], entry: bool
+    ) -> Lowered:
         graph = adjoin(graph)
+        late = tuple(late_sizes(graph.nodes))
+        unknown = frozenset(late)
+        _demand_known(graph, unknown)
         schedule = build_schedule(graph, self.fuse)
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
-        checks: list[Node] = []
+        regions: dict[str, Lowered] = {}
         repeats = Repeats()
         made: list[tuple[AnyPlan, Launch]] = []
         scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
@@ -90,12 +113,20 @@ class ModuleBuilder:
                 launch = Launch(0, bound.buffers, writes, bound.offsets)
                 made.append((bound.plan, launch))
                 continue
+            if isinstance(item.node.primitive.form, Control):
+                held = self._regions_of(item.node, symbol, checks)
+                regions.update((x.symbol, x) for x in held)
+                made.append(_launch_control(item.node, held, schedule, checks))
+                continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
                 assert scratch is not None
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
             made.append((plan, Launch(0, buffers, writes, offsets)))
+        cells = 0
+        if late:
+            made, cells = with_cells(made, unknown)
         arena = plan_arena(
             [[x.buffers[k] for k in x.writes] for _, x in made],
             [
@@ -103,16 +134,36 @@ class ModuleBuilder:
                 for _, x in made
             ],
         )
-        names = tuple(graph.sizes)
+        names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
             for plan, launch in made
         ]
         arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
-        self._drive(graph, symbol, launches, arena, schedule)
-        return Lowered(
-            graph, symbol, arena.nbytes(), launches, self._plans, arena, checks
-        )
+        lowered = Lowered(
+            graph, symbol, arena.nbytes(), launches, self._plans, arena, checks, late,
+            cells, regions,
+        )  # fmt: skip
+        self._drive(lowered, schedule, entry)
+        return lowered
+
+    def _regions_of(self, node: Node, symbol: str, checks: list[Node]) -> list[Lowered]:
+        """Return the regions of a control op, lowered; equal ones are lowered once.
+
+        A region that may fail is lowered for each op that holds it: its status names
+        operations of its own.
+        """
+        out: list[Lowered] = []
+        for held in run_by(node):
+            key: tuple[str, int] = (held.key, id(held) if may_fail(held) else 0)
+            found = self._regions.get(key)
+            if found is None:
+                name = f"r{len(self._regions)}_{symbol}"
+                self._kept.append(held)  # so that no other has its id
+                found = self._add(held.graph, name, checks, entry=False)
+                self._regions[key] = found
+            out.append(found)
+        return out
 
     def text(self) -> str:
         """Return the module as LLVM IR."""
@@ -135,14 +186,8 @@ class ModuleBuilder:
             self._scratch.append(scratch)
         return number
 
-    def _drive(
-        self,
-        graph: Graph,
-        symbol: str,
-        launches: list[Launch],
-        arena: Arena,
-        schedule: Schedule,
-    ) -> None:
+    def _drive(self, lowered: Lowered, schedule: Schedule, entry: bool) -> None:
+        graph, symbol = lowered.graph, lowered.symbol
         constants = []
         captured = len(schedule.constants) - len(graph.captures)
         for k, held in enumerate(schedule.constants):
@@ -157,10 +202,35 @@ class ModuleBuilder:
             constants.append(f"@{name}")
         used: dict[int, int] = {}
         local = [
-            x._replace(kernel=used.setdefault(x.kernel, len(used))) for x in launches
+            x._replace(kernel=used.setdefault(x.kernel, len(used)))
+            for x in lowered.launches
         ]
         names = [self._names[k] for k in used]
-        Driver(self.module, graph, symbol, local, names, arena, constants).emit()
+        Driver(
+            self.module, graph, symbol, local, names, lowered.arena, constants,
+            len(lowered.late), lowered.cells,
+        ).emit(entry)  # fmt: skip
+
+
+def _demand_known(graph: Graph, late: frozenset[str]) -> None:
+    for x, name in zip(graph.outputs, graph.output_names, strict=False):
+        for d in x.type.shape:
+            if is_late(d, late):
+                raise GraphError(
+                    f"{graph.name}: result {name} is {x.type}: {d} is known only once "
+                    "a loop has run"
+                )
+
+
+def _launch_control(
+    node: Node, regions: Sequence[Lowered], schedule: Schedule, checks: list[Node]
+) -> tuple[AnyPlan, Launch]:
+    called = [
+        Region(RegionCall(f"pb_{x.symbol}", tuple(x.graph.sizes)), x.workspace)
+        for x in regions
+    ]
+    plan, buffers, writes = lower_control(node, called, schedule, checks)
+    return plan, Launch(0, buffers, writes, (0,) * len(buffers))
 
 
 def _bind_captures(graph: Graph, schedule: Schedule) -> None:
@@ -229,12 +299,7 @@ def _plan_whole(
 ) -> tuple[WholePlan, tuple[Buffer, ...], tuple[int, ...]]:
     node = item.node
     form = node.primitive.form
-
-    def memory(value: Value) -> Buffer:
-        while value not in schedule.buffers:
-            value = schedule.alias[value]
-        return schedule.buffers[value]
-
+    memory = schedule.memory
     if item.kind == "check":
         number = len(checks)
         checks.append(node)

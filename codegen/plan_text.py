@@ -1,7 +1,9 @@
 """Say in a line what a kernel does, for people."""
 
 from ..ir.sizes import SizeExpr
+from .control import ControlPlan
 from .factorize import FactorizePlan
+from .late import AllocatePlan
 from .plan import Apply, KernelPlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
@@ -32,6 +34,13 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"{plan.kind} of {plan.batch} matrices of {plan.n} rows{sides}"
     if isinstance(plan, CheckPlan):
         return f"check of {plan.total} indices against {plan.extent}"
+    if isinstance(plan, ControlPlan):
+        if plan.kind == "switch":
+            return f"choice of {len(plan.regions)} branches"
+        steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
+        return f"loop, {steps} a body with {len(plan.carries)} carries"
+    if isinstance(plan, AllocatePlan):
+        return f"memory of {plan.nbytes} bytes"
     return type(plan).__name__.removesuffix("Plan").lower()
 
 

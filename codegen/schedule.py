@@ -10,6 +10,7 @@ from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import (
     Contract,
+    Control,
     Factorize,
     Gather,
     Iota,
@@ -23,7 +24,10 @@ from ..ir.forms import (
 )
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import summed_labels
+from ..ir.sizes import names_in
+from ..ir.subgraph import late_size, param_names
 from ..ir.types import Shape
+from .control import stored_operands
 from .cost import node_cost
 from .launches import Group, OrderKey, Schedule, Whole
 from .memory import Buffer
@@ -56,6 +60,7 @@ class Scheduler:
         self.home: dict[Value, OrderKey] = {}
         self.groups: dict[tuple[int, Shape, tuple[int, ...]], Group] = {}
         self.wholes: list[Whole] = []
+        self.bound: dict[str, int] = {}  # when a size that a loop binds is known
         self._outputs: list[tuple[Value, Buffer]] = []
 
     def run(self) -> Schedule:
@@ -139,6 +144,10 @@ class Scheduler:
                 for x in node.operands:
                     self._force(x)
                 continue
+            if isinstance(form, Control):
+                for k in stored_operands(node):
+                    self._force(node.operands[k])
+                continue
             for x in node.operands:
                 elsewhere[x] = elsewhere.get(x, 0) + 1
             if isinstance(form, Gather):
@@ -196,8 +205,9 @@ class Scheduler:
         register = self.register if self.fuse else self.memory
         for node in self.graph.nodes:
             form = node.primitive.form
+            least = self._least(node) if self.bound else 0
             if isinstance(form, Map):
-                level, total = 0, node_cost(node)
+                level, total = least, node_cost(node)
                 for x in node.operands:
                     level = max(level, register[x])
                     total += cost[x]
@@ -205,45 +215,63 @@ class Scheduler:
                     self._settle(out, level, total)
             elif isinstance(form, Literal | Iota):
                 out = node.results[0]
-                self.register[out] = memory[out] = 0
+                self.register[out] = memory[out] = least
                 cost[out] = 0
                 if out in self.forced:
                     self.stored.add(out)
-                    memory[out] = 1
+                    memory[out] = least + 1
             elif isinstance(form, Reduce):
                 (x,) = node.operands
-                level = register[x]
+                level = max(register[x], least)
                 group = self._group(level, x.type.shape, node.params["axes"], 0)
                 group.reduces.append(node)
                 self._computed(node, group.key)
             elif isinstance(form, Contract):
                 bases = [strip_views(x, self._in_memory)[0] for x in node.operands]
-                level = max(memory[x] for x in bases)
+                level = max(least, *(memory[x] for x in bases))
                 self._whole(node, "contract", level)
             elif isinstance(form, Scatter):
-                level = max(memory[self._base(x)] for x in node.operands)
+                level = max(least, *(memory[self._base(x)] for x in node.operands))
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
             elif isinstance(form, Scan | Factorize):
-                level = max(memory[self._base(x)] for x in node.operands)
+                level = max(least, *(memory[self._base(x)] for x in node.operands))
                 self._whole(node, "whole", level)
+            elif isinstance(form, Control):
+                reads = [node.operands[k] for k in stored_operands(node)]
+                level = max(least, *(memory[self._base(x)] for x in reads), 0)
+                self._whole(node, "whole", level)
+                name = late_size(node)
+                if name is not None:
+                    self.bound[name] = level + 1
             elif isinstance(form, View):
                 (x,) = node.operands
                 out = node.results[0]
                 if out in self.alias:
-                    self.register[out] = memory[out] = memory[x]
+                    self.register[out] = memory[out] = max(memory[x], least)
                     cost[out] = 1
                 else:
-                    self._settle(out, memory[x], cost[x])
+                    self._settle(out, max(memory[x], least), cost[x])
             elif isinstance(form, Place | Gather):
                 level = max((memory[x] for x in node.operands), default=0)
+                level = max(level, least)
                 total = node_cost(node) + sum(cost[x] for x in node.operands)
                 if isinstance(form, Gather):
-                    self._check(node, memory[self._base(node.operands[1])])
+                    at = memory[self._base(node.operands[1])]
+                    self._check(node, max(at, least))
                 for out in node.results:
                     self._settle(out, level, total)
             else:
                 raise GraphError(f"no schedule for the form of {node.primitive.name}")
+
+    def _least(self, node: Node) -> int:
+        """Return the level where every size a node mentions is known."""
+        names: set[str] = set()
+        for x in (*node.results, *node.operands):
+            for d in x.type.shape:
+                names |= names_in(d)
+        names.update(param_names(tuple(node.params.values())))
+        return max((self.bound.get(name, 0) for name in names), default=0)
 
     def _base(self, value: Value) -> Value:
         return self.alias.get(value, value)

@@ -9,8 +9,10 @@ from typing import Any
 
 from ..ir.text import params_text
 from ..ir.types import DType, Shape
+from .control import ControlPlan
 from .factorize import FactorizePlan
 from .index import Index, Opaque, Size, Split
+from .late import AllocatePlan
 from .lower import AnyPlan, Lowered
 from .memory import Buffer
 from .plan import (
@@ -56,6 +58,10 @@ def show_schedule(lowered: Lowered) -> str:
     for kernel, number in numbers.items():
         lines.append("")
         lines += _kernel(number, lowered.plans[kernel])
+    for symbol, region in lowered.regions.items():
+        lines += ["", f"region pb_{symbol}:"]
+        shown_lines = show_schedule(region).splitlines()
+        lines += [f"  {line}" if line else "" for line in shown_lines]
     return "\n".join(lines) + "\n"
 
 
@@ -65,6 +71,9 @@ def _workspace(lowered: Lowered) -> Iterator[str]:
         yield f"  bucket {k}: {count} of {piece} bytes"
     if arena.scratch:
         yield f"  scratch: {arena.scratch} bytes"
+    if lowered.late:
+        names = ", ".join(lowered.late)
+        yield f"  {lowered.cells} buffers of the sizes {names}, which loops bind"
 
 
 def _buffer(buffer: Buffer) -> str:
@@ -106,11 +115,35 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
             f"k{number}: {plan.kind} {plan.dtype.name}, batch {plan.batch}, "
             f"n {plan.n}, m {plan.m}"
         )
+    elif isinstance(plan, ControlPlan):
+        yield from _control(number, plan)
+    elif isinstance(plan, AllocatePlan):
+        yield f"k{number}: allocate {plan.nbytes} bytes"
     else:
         assert isinstance(plan, CheckPlan)
         yield (
             f"k{number}: check {plan.total} integers, axis {plan.axis} of {plan.extent}"
         )
+
+
+def _control(number: int, plan: ControlPlan) -> Iterator[str]:
+    calls = [region.symbol for region in plan.regions]
+    if plan.kind == "switch":
+        yield f"k{number}: switch to {', '.join(calls)}"
+    elif plan.kind == "scan":
+        back = ", reverse" if plan.reverse else ""
+        yield f"k{number}: scan of {plan.length} steps{back}: {calls[0]}"
+    else:
+        binds = f", binds {plan.trips}" if plan.trips else ""
+        yield f"k{number}: while {calls[0]}: {calls[1]}{binds}"
+    listed = {
+        "carries": plan.carries,
+        "elements": plan.sequences,
+        "gives" if plan.kind == "switch" else "keeps": plan.gives,
+    }
+    for what, kinds in listed.items():
+        if kinds:
+            yield f"  {what} {', '.join(map(str, kinds))}"
 
 
 def _loops(plan: ContractPlan) -> Sequence[Any]:  # Any: Loop, of whole

@@ -4,6 +4,7 @@ from . import llvm
 from .llvm import I64, PTR, Module, Reg, const
 
 INDEX_OUT_OF_RANGE = 1
+WORKSPACE_TOO_SMALL = 2
 CANCELLED = 3
 SIZE_MISMATCH = 4
 NOT_POSITIVE_DEFINITE = 5

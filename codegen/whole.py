@@ -13,9 +13,11 @@ from ..ir.sizes import product
 from ..ir.types import DType, Shape
 from . import llvm
 from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
+from .control import ControlPlan, emit_control
 from .factorize import FactorizePlan, emit_factorize
 from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
+from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
@@ -57,7 +59,15 @@ class CheckPlan(NamedTuple):
     number: int
 
 
-WholePlan = ContractPlan | ScatterPlan | ScanPlan | FactorizePlan | CheckPlan
+WholePlan = (
+    ContractPlan
+    | ScatterPlan
+    | ScanPlan
+    | FactorizePlan
+    | CheckPlan
+    | ControlPlan
+    | AllocatePlan
+)
 
 
 # --- planning -------------------------------------------------------------------------
@@ -147,6 +157,10 @@ def emit_whole(
         emit_scatter(module, name, plan, names)
     elif isinstance(plan, ScanPlan):
         emit_scan(module, target, name, plan, names)
+    elif isinstance(plan, ControlPlan):
+        emit_control(module, name, plan, names)
+    elif isinstance(plan, AllocatePlan):
+        emit_allocate(module, name, plan, names)
     else:
         _emit_check(module, name, plan, names)
     return 0

@@ -115,7 +115,7 @@ def sizes_of(graph: Graph) -> list[str]:
             known.update(dict.fromkeys(sorted(names_in(d))))
     for node in graph.nodes:
         for value in node.params.values():
-            for name in _names(value):
+            for name in param_names(value):
                 known[name] = None
     bound = set(late_sizes(graph.nodes))
     return [name for name in known if name not in bound]
@@ -123,14 +123,15 @@ def sizes_of(graph: Graph) -> list[str]:
 
 def mentioned_sizes(node: Node) -> set[str]:
     """Return the names in a node's params and in the types of its results."""
-    found = {name for value in node.params.values() for name in _names(value)}
+    found = {name for value in node.params.values() for name in param_names(value)}
     for x in node.results:
         for d in x.type.shape:
             found |= names_in(d)
     return found
 
 
-def _names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
+def param_names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
+    """Yield the sizes a param mentions."""
     if isinstance(value, SizeExpr):
         yield from sorted(names_in(value))
     elif isinstance(value, TensorType):
@@ -138,7 +139,7 @@ def _names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
             yield from sorted(names_in(d))
     elif isinstance(value, tuple):
         for item in value:
-            yield from _names(item)
+            yield from param_names(item)
     elif isinstance(value, SubGraph):
         yield from value.graph.sizes
 

@@ -103,6 +103,42 @@ def in_child(run: Callable[[], None]) -> None:
     assert os.WEXITSTATUS(status) == 0, "the call raised in the child"
 
 
+GROW = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+)
+
+
+class Grower:
+    """The caller's memory for late sizes, guarded; `live` is what is not freed yet.
+
+    From request number `limit` on it has none.
+    """
+
+    def __init__(self, side: str = "end", limit: int | None = None) -> None:
+        self.live: dict[int, Region] = {}
+        self.asked, self.limit, self.side = 0, limit, side
+        self.function = GROW(self._grow)
+        self.address = ctypes.cast(self.function, ctypes.c_void_p).value or 0
+
+    def _grow(self, state: int | None, old: int | None, nbytes: int) -> int | None:
+        before = self.live.pop(old) if old else None
+        if nbytes == 0:
+            assert before is not None, "nothing to free"
+            return None
+        self.asked += 1
+        if self.limit is not None and self.asked > self.limit:
+            if before is not None:
+                self.live[before.address] = before  # as realloc leaves it
+            return None
+        made = Region(nbytes, self.side, 16)
+        poison(made)
+        if before is not None:
+            kept = min(before.nbytes, nbytes)
+            made.data[:kept] = before.data[:kept]
+        self.live[made.address] = made
+        return made.address
+
+
 @dataclass(frozen=True)
 class How:
     """How a graph is compiled."""
@@ -152,7 +188,8 @@ class Call:
         )
         self.pointers = [self._words(a, side) for a in addresses]
         self.status = Region(40, side, 8)
-        ctx = [1 | 56 << 32, self.status.address, 0, 0, 0, 1, 0]
+        self.grower = Grower(side)
+        ctx = [1 | 56 << 32, self.status.address, self.grower.address, 0, 0, 1, 0]
         self.ctx = self._words(ctx, side)
         for region in (*self.inputs, self.sizes, self.ctx, *self.pointers):
             region.read_only()
@@ -171,6 +208,7 @@ class Call:
             self.ctx.address, self.pointers[0].address, self.sizes.address,
             self.pointers[1].address, work,
         )  # fmt: skip
+        assert not self.grower.live, "memory is not freed"
         self.result.data[:] = np.array([code], np.int32).view(np.uint8)
 
     def results(self) -> list[Array]:
