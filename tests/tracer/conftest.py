@@ -68,9 +68,6 @@ class Compiler:
 def compiler(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Compiler]:
-    why = getattr(request.module, "NOT_NATIVE", "")
-    if why and request.param == "native":
-        pytest.skip(why)
     made = Compiler(Interpreted if request.param == "interpreted" else compile_graph)
     monkeypatch.setattr(engine, "_compiler", [made])
     monkeypatch.setattr(pending, "_PROGRAMS", {})

@@ -8,7 +8,6 @@ import numpy as np
 import pullback as pb
 import pytest
 
-NOT_NATIVE = "loops and branches have no native form yet"
 X = np.ones(3)
 
 
