@@ -114,7 +114,8 @@ class _Moved:
 
     def push(self, tangents: Any) -> Any:
         """Return the tangent of the value; None for what is not a float."""
-        trace, b = self._trace, self._trace.builder
+        trace = self._trace.innermost()
+        b = trace.builder
         if trace.closed:
             raise EscapedValue(
                 f"the tangent of {name_of(self._fun)} was asked for after the trace of "

@@ -1,7 +1,9 @@
 """A trace: a Python function run once on arrays without values, into a graph.
 
-One trace is open in a thread at a time; decorated functions met inside it are traced
-into it. A trace that is closed answers no more: its arrays have escaped.
+Decorated functions met inside a trace are traced into it. The body of a loop or a
+branch has a trace of its own inside the open one, which reads arrays of those around
+it; what is called meanwhile goes into the innermost. A trace that is closed answers no
+more: its arrays have escaped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +33,12 @@ register_room(__file__)
 
 
 class Check(NamedTuple):
-    """A value that is checked at every call: `failing` counts what is not finite."""
+    """A value that is checked at every call: `failing` counts what is not finite.
 
-    value: Value
+    There is no value where it is one of a loop's or a branch's: it has a count alone.
+    """
+
+    value: Value | None
     failing: Value
     message: str
     loc: Loc | None
@@ -42,16 +47,21 @@ class Check(NamedTuple):
 class Trace:
     """An open trace: its builder, and the way from arrays to values and back."""
 
+    parent: "Trace | None" = None
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.builder = TraceBuilder()
         self.closed = False
+        self.inner: Trace | None = None  # of a loop or a branch that is being traced
+        # numbers of the user that became inputs: weak, as they are in Python
+        self.weak: dict[Value, int | float] = {}
         # of the adjoints built here: where they begin and end among the nodes
         self.adjoints: list[tuple[int, int]] = []
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
-        self._gone: set[Value] = set()  # rows that are arrays of rows now
+        self.gone: set[Value] = set()  # rows that are arrays of rows now
 
     # -- ops -----------------------------------------------------------------------
 
@@ -64,7 +74,9 @@ class Trace:
         """
         if self.closed:
             raise self._escaped(args)
-        if self._gone:
+        if self.inner is not None:
+            return self.innermost().call(impl, args, options)
+        if self.gone:
             self._stays(args)
         b = self.builder
         b.loc = user_loc(2)
@@ -99,8 +111,8 @@ class Trace:
         """Return what a function gets for x: Values for traced arrays, in lists too."""
         if isinstance(x, Operators):
             if not isinstance(x, TracedArray):
-                return x._as_constant()  # type: ignore[attr-defined]  # a tensor
-            if x._trace is self:
+                return self.tensor(x)
+            if x._trace is self or x._trace.innermost() is self:
                 return x._value
             raise x._trace._escaped((x,))
         if isinstance(x, slice):
@@ -110,6 +122,17 @@ class Trace:
         if type(x) is tuple or type(x) is list:
             return type(x)([self.unwrap(item) for item in x])
         return x
+
+    def innermost(self) -> "Trace":
+        """Return the trace that what is called now goes into; itself where closed."""
+        found = self
+        while found.inner is not None:
+            found = found.inner
+        return found
+
+    def tensor(self, x: Any) -> Any:
+        """Return what a function gets for a tensor of a tape."""
+        return x._as_constant()
 
     def _escaped(self, args: Sequence[Any]) -> EscapedValue:
         found = [a for a in args if isinstance(a, TracedArray)]
@@ -135,7 +158,7 @@ class Trace:
             ArgumentError: it is neither an array nor a number.
         """
         if isinstance(leaf, TracedArray) and leaf._trace is self:
-            if self._gone:
+            if self.gone:
                 self._stays([leaf])
             return leaf
         self.builder.loc = self.builder.loc or user_loc(2)
@@ -169,7 +192,7 @@ class Trace:
         nodes = b.take_back(start)
         made = batch(b, nodes, batched, size)
         values, starts = made.values, made.starts
-        self._gone.update(values)
+        self.gone.update(values)
         self.adjoints = [
             (_after(starts, start, first), _after(starts, start, last))
             for first, last in self.adjoints
@@ -182,13 +205,14 @@ class Trace:
             return check
         counts = values[check.failing]
         total = self.builder.op("sum", counts, axes=(0,))
-        return check._replace(value=values[check.value], failing=total)
+        value = None if check.value is None else values[check.value]
+        return check._replace(value=value, failing=total)
 
     def _stays(self, args: Sequence[Any]) -> None:
         """Raise EscapedValue where a row of a batch is used outside."""
         leaves, _ = flatten(list(args))
         for a in leaves:
-            if isinstance(a, TracedArray) and a._value in self._gone:
+            if isinstance(a, TracedArray) and a._value in self.gone:
                 raise EscapedValue(
                     f"{described(a._value)} was used after the function that vmap ran "
                     f"on rows returned{traced_at(user_loc(3))}"
@@ -198,14 +222,18 @@ class Trace:
     # -- opening and closing -------------------------------------------------------
 
     def __enter__(self) -> "Trace":
-        assert STATE.trace is None, "a trace is open in this thread"
+        assert STATE.trace is self.parent, "another trace is open in this thread"
         STATE.trace = self
+        if self.parent is not None:
+            self.parent.inner = self
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, traceback: object
     ) -> None:
-        STATE.trace = None
+        STATE.trace = self.parent
+        if self.parent is not None:
+            self.parent.inner = None
         self.closed = True
         if isinstance(error, ValueError):
             cause = error.__cause__

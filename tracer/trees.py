@@ -171,3 +171,35 @@ def index_tree(structure: Structure, first: int = 0) -> "int | tuple[Any, ...] |
         return build(structure)
     except LookupError:
         return None
+
+
+def canonical(structure: Structure) -> Structure:
+    """Return a structure that does not tell in which order keys were entered."""
+    if structure == LEAF:
+        return LEAF
+    kind, made, keys, children = structure
+    return (
+        kind,
+        made,
+        keys[:1] if kind == "dict" else keys,
+        tuple([canonical(child) for child in children]),
+    )
+
+
+def shown(structure: Structure) -> str:
+    """Return a structure as Python would write it, a `*` for each array."""
+    if structure == LEAF:
+        return "*"
+    kind, made, keys, children = structure
+    if kind == "none":
+        return "None"
+    inner = [shown(child) for child in children]
+    if kind == "list":
+        return f"[{', '.join(inner)}]"
+    if kind == "tuple":
+        return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
+    if kind == "dict":
+        pairs = zip(keys[0], inner, strict=True)
+        return "{" + ", ".join(f"{key!r}: {text}" for key, text in pairs) + "}"
+    pairs = zip(keys, inner, strict=True)
+    return f"{made.__name__}({', '.join(f'{key}={text}' for key, text in pairs)})"

@@ -20,7 +20,16 @@ from .halves import Halves, compile_halves, seed_array
 from .signature import Call
 from .state import STATE
 from .trace import Trace, name_of, place_of
-from .trees import LEAF, NONE, Structure, flatten, paths, unflatten
+from .trees import (
+    LEAF,
+    NONE,
+    Structure,
+    canonical,
+    flatten,
+    paths,
+    shown,
+    unflatten,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -59,10 +68,10 @@ class Pullback:
             ArgumentError: it has another structure, shape or dtype.
         """
         leaves, structure = flatten(ct)
-        if _sorted(structure) != _sorted(self._expected):
+        if canonical(structure) != canonical(self._expected):
             raise ArgumentError(
-                f"pullback of {self._name}: the cotangent is {_shown(structure)}, "
-                f"the result {_shown(self._expected)}"
+                f"pullback of {self._name}: the cotangent is {shown(structure)}, "
+                f"the result {shown(self._expected)}"
             )
         return self._arrange(self._back(leaves))
 
@@ -168,12 +177,14 @@ def _in_trace(
                 f"the pullback of {name} was used after the trace of {trace.name} "
                 f"closed{traced_at(user_loc())}\n  use it in the function"
             )
+        here = trace.innermost()
+        b = here.builder
         cts: dict[Value, Value] = {}
         for x, leaf, path in zip(seeded, cotangents, where, strict=True):
             what = f"pullback of {name}: the cotangent of {path}"
             if type(leaf) in (int, float):
                 leaf = np.asarray(leaf, x.type.dtype.numpy)
-            ct = trace.lift(leaf, what)._value
+            ct = here.lift(leaf, what)._value
             if ct.type != x.type:
                 raise ArgumentError(f"{what} is {ct.type}, the result {x.type}")
             cts[x] = b.op("add", cts[x], ct) if x in cts else ct
@@ -183,8 +194,8 @@ def _in_trace(
             b.zeros(x.type) if ct is None else ct
             for x, ct in zip(wrt, made, strict=True)
         ]
-        trace.adjoints.append((first, len(b.nodes)))
-        return [TracedArray(trace, ct) for ct in made if ct is not None]
+        here.adjoints.append((first, len(b.nodes)))
+        return [TracedArray(here, ct) for ct in made if ct is not None]
 
     def arrange(cotangents: list[Any]) -> Any:
         filled: list[Any] = [None] * len(leaves)
@@ -210,35 +221,3 @@ def _seeded(structure: Structure, floats: Any) -> Structure:
         return LEAF if next(floats) else NONE
     kind, made, keys, children = structure
     return kind, made, keys, tuple([_seeded(child, floats) for child in children])
-
-
-def _sorted(structure: Structure) -> Structure:
-    """Return a structure that does not tell in which order keys were entered."""
-    if structure == LEAF:
-        return LEAF
-    kind, made, keys, children = structure
-    return (
-        kind,
-        made,
-        keys[:1] if kind == "dict" else keys,
-        tuple([_sorted(child) for child in children]),
-    )
-
-
-def _shown(structure: Structure) -> str:
-    """Return a structure as Python would write it, a `*` for each array."""
-    if structure == LEAF:
-        return "*"
-    kind, made, keys, children = structure
-    if kind == "none":
-        return "None"
-    inner = [_shown(child) for child in children]
-    if kind == "list":
-        return f"[{', '.join(inner)}]"
-    if kind == "tuple":
-        return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
-    if kind == "dict":
-        pairs = zip(keys[0], inner, strict=True)
-        return "{" + ", ".join(f"{key!r}: {text}" for key, text in pairs) + "}"
-    pairs = zip(keys, inner, strict=True)
-    return f"{made.__name__}({', '.join(f'{key}={text}' for key, text in pairs)})"

@@ -14,7 +14,7 @@ from .rebuild import renew, renewed, with_operands
 SMALL = 16  # elements of a result that moves whatever it costs
 
 
-def _moves(node: Node) -> bool:
+def is_worth_moving(node: Node) -> bool:
     """Return whether a node alone is worth moving."""
     if isinstance(node.primitive.form, View | Literal | Iota):
         return False
@@ -37,7 +37,7 @@ def _steady(node: Node) -> list[Node]:
             candidates.append(each)
     wanted: set[Node] = set()
     for each in reversed(candidates):
-        if each in wanted or _moves(each):
+        if each in wanted or is_worth_moving(each):
             wanted.add(each)
             wanted.update([x.node for x in each.operands if x.node is not None])
     return [each for each in candidates if each in wanted]
