@@ -15,7 +15,7 @@ from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, late_sizes
 from .cells import with_cells
-from .control import Region, RegionCall
+from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
@@ -62,6 +62,19 @@ class Lowered:
     def kernels(self) -> int:
         """How many distinct kernels the program has."""
         return len({x.kernel for x in self.launches})
+
+    @property
+    def loops(self) -> bool:
+        """Whether there is a loop whose steps are regions."""
+        if any(x.loops for x in self.regions.values()):
+            return True
+        plans = [self.plans[x.kernel] for x in self.launches]
+        return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in plans)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it asks the caller for memory while it runs."""
+        return self.cells > 0 or any(x.grows for x in self.regions.values())
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from .control import ControlPlan
 from .factorize import FactorizePlan
 from .late import AllocatePlan
 from .plan import Apply, KernelPlan
+from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan, WholePlan
@@ -39,6 +40,8 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
             return f"choice of {len(plan.regions)} branches"
         steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
         return f"loop, {steps} a body with {len(plan.carries)} carries"
+    if isinstance(plan, RevolvePlan):
+        return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
     if isinstance(plan, AllocatePlan):
         return f"memory of {plan.nbytes} bytes"
     return type(plan).__name__.removesuffix("Plan").lower()

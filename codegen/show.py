@@ -27,6 +27,7 @@ from .plan import (
     Position,
     Step,
 )
+from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan
@@ -117,6 +118,11 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         )
     elif isinstance(plan, ControlPlan):
         yield from _control(number, plan)
+    elif isinstance(plan, RevolvePlan):
+        yield (
+            f"k{number}: back over {plan.length} steps from {plan.places} checkpoints: "
+            f"{plan.forward.symbol}, {plan.back.symbol}"
+        )
     elif isinstance(plan, AllocatePlan):
         yield f"k{number}: allocate {plan.nbytes} bytes"
     else:

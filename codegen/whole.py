@@ -19,6 +19,7 @@ from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
+from .revolve import RevolvePlan, emit_revolve
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
@@ -67,6 +68,7 @@ WholePlan = (
     | CheckPlan
     | ControlPlan
     | AllocatePlan
+    | RevolvePlan
 )
 
 
@@ -159,6 +161,8 @@ def emit_whole(
         emit_scan(module, target, name, plan, names)
     elif isinstance(plan, ControlPlan):
         emit_control(module, name, plan, names)
+    elif isinstance(plan, RevolvePlan):
+        emit_revolve(module, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
     else:

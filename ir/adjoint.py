@@ -113,15 +113,19 @@ class _Sweep:
                 if all(ct is None for ct in found):
                     continue
                 b.loc = node.loc
-                cts = tuple(
-                    b.zeros(x.type) if ct is None else ct
-                    for x, ct in zip(results, found, strict=True)
-                )
-                given, made = cts, results
+                if rule is DERIVED:
+                    given, made, cts = (), results, ()
+                else:
+                    cts = tuple(
+                        b.zeros(x.type) if ct is None else ct
+                        for x, ct in zip(results, found, strict=True)
+                    )
+                    given, made = cts, results
             operands = node.operands
             b.loc = node.loc
+            entries: Sequence[Value | None]
             if rule is DERIVED:
-                entries = self._control(node, cts)
+                entries = self._control(node, [held.get(x) for x in results])
             elif isinstance(rule, Rule):
                 raise _missing(node, nodes, name, set(outputs), len(b.inputs))
             else:
@@ -153,7 +157,9 @@ class _Sweep:
                 held[same] = ct if other is None else self.b.op("add", other, ct)
         return longer
 
-    def _control(self, node: Node, cts: Sequence[Value]) -> Sequence[Value | None]:
+    def _control(
+        self, node: Node, cts: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
         form = node.primitive.form
         assert isinstance(form, Control)
         if form.kind == "revolve":

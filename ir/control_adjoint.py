@@ -27,6 +27,7 @@ from .subgraph import SubGraph, with_sizes
 from .types import BOOL
 
 Rules = Mapping[str, VjpRule | Rule]
+Cotangents = Sequence[Value | None]  # None for zero, and for what is not a float
 # adjoint.pullback
 Sweep = Callable[..., "list[Value | None]"]
 
@@ -35,28 +36,28 @@ Sweep = Callable[..., "list[Value | None]"]
 class _Joint:
     """A region with its adjoint.
 
-    `graph` takes the region's inputs, then a seed for each float output, and returns
-    the region's outputs, then gradients; `grads[k]` is which of these is that of input
-    k, None for none.
+    `graph` takes the region's inputs, then a seed for each output of `seeded`, and
+    returns the region's outputs, then gradients; `grads[k]` is which of these is that
+    of input k, None for none.
     """
 
     graph: Graph
     grads: list[int | None]
-    num_seeds: int
+    seeded: list[int]
 
 
-def _joint(held: SubGraph, sweep: Sweep, rules: Rules) -> _Joint:
+def _joint(held: SubGraph, seeded: Sequence[int], sweep: Sweep, rules: Rules) -> _Joint:
     region = held.graph
     b = Builder(OPS)
     b.inputs, b.names = list(region.inputs), list(region.names)
     b.nodes, b.sizes = list(region.nodes), list(region.sizes)
     cts: dict[Value, Value] = {}
     seeds: list[Value] = []
-    for k, x in enumerate(region.outputs):
-        if x.type.dtype.is_float:
-            seed = b.input(x.type, f"seed of {region.output_names[k]}")
-            seeds.append(seed)
-            cts[x] = b.op("add", cts[x], seed) if x in cts else seed
+    for k in seeded:
+        x = region.outputs[k]
+        seed = b.input(x.type, f"seed of {region.output_names[k]}")
+        seeds.append(seed)
+        cts[x] = b.op("add", cts[x], seed) if x in cts else seed
     wrt = [x for x in region.inputs if x.type.dtype.is_float]
     nodes = region.nodes
     made = dict(
@@ -71,7 +72,7 @@ def _joint(held: SubGraph, sweep: Sweep, rules: Rules) -> _Joint:
             outputs.append(ct)
     names = [*region.output_names, *[f"gradient {k}" for k in range(len(outputs))]]
     graph = b.finish(region.name, [*region.outputs, *outputs], names)
-    return _Joint(graph, grads, len(seeds))
+    return _Joint(graph, grads, list(seeded))
 
 
 def _close(b: Builder, outputs: Sequence[Value]) -> SubGraph:
@@ -126,21 +127,33 @@ def _false(graph: Graph) -> Value:
 
 
 def loop_vjp(
-    b: Builder, node: Node, cts: Sequence[Value], sweep: Sweep, rules: Rules
+    b: Builder, node: Node, cts: Cotangents, sweep: Sweep, rules: Rules
 ) -> list[Value | None]:
-    """Return the cotangents of a loop's operands; `cts` are those of its results."""
+    """Return the cotangents of a loop's operands; `cts` are those of its results.
+
+    A carry has one whatever comes in: it may come of another, by the loop.
+    """
     loop = _Loop(node)
-    joint = _joint(loop.body, sweep, rules)
+    seeded = [
+        k
+        for k, (ct, kind) in enumerate(zip(cts, loop.body.gives, strict=True))
+        if kind.dtype.is_float and (k < loop.carries or ct is not None)
+    ]
+    joint = _joint(loop.body, seeded, sweep, rules)
+    given = [
+        b.zeros(loop.operands[k].type) if ct is None and k in seeded else ct
+        for k, ct in enumerate(cts)
+    ]
     if node.params.get("checkpoints"):
-        return revolve_back(b, node, joint.graph, joint.grads, cts)
+        return revolve_back(b, node, joint.graph, joint.grads, seeded, given)
     num_inputs, num_outputs = len(loop.body.takes), len(loop.body.gives)
     graph = pipeline.run(joint.graph, disable={"merge", "regions"})
-    part = partition(merge_scans(graph), num_outputs, joint.num_seeds)
+    part = partition(merge_scans(graph), num_outputs, len(seeded))
     forward = part.forward
     carried = [k for k in part.reads if k < loop.carries]
     kept = [*[forward.inputs[k] for k in carried], *part.residuals]
     stacks, length = loop.run_again(b, forward, kept)
-    return _scan_back(b, loop, joint, part, cts, stacks, length, num_inputs)
+    return _scan_back(b, loop, joint, part, given, stacks, length, num_inputs)
 
 
 def _scan_back(
@@ -148,7 +161,7 @@ def _scan_back(
     loop: _Loop,
     joint: _Joint,
     part: Partition,
-    cts: Sequence[Value],
+    cts: Cotangents,
     stacks: Sequence[Value],
     length: "int | SizeExpr",
     num_inputs: int,
@@ -159,7 +172,7 @@ def _scan_back(
     """
     region = Builder(OPS)
     gives, takes = loop.body.gives, loop.body.takes
-    floats = [k for k, kind in enumerate(gives) if kind.dtype.is_float]
+    floats = joint.seeded
     summed = [
         k
         for k in range(num_inputs)
@@ -174,14 +187,14 @@ def _scan_back(
     for seed, k in enumerate(floats):
         if k < loop.carries:
             given[num_inputs + seed] = take(gives[k], f"ct{k}")
-            inits.append(cts[k])
+            inits.append(_there(cts[k]))
     sums = [take(takes[k], f"sum{k}") for k in summed]
     inits += [b.zeros(takes[k]) for k in summed]
     sequences: list[Value] = []
     for seed, k in enumerate(floats):
         if k >= loop.carries:
             given[num_inputs + seed] = take(gives[k], f"ct{k}")
-            sequences.append(cts[k])
+            sequences.append(_there(cts[k]))
     for k in part.reads:
         if loop.carries <= k < loop.carries + loop.xs:
             given[k] = take(takes[k], f"x{k}")
@@ -237,12 +250,18 @@ def _scan_back(
     return entries
 
 
+def _there(ct: Value | None) -> Value:
+    assert ct is not None
+    return ct
+
+
 def switch_vjp(
-    b: Builder, node: Node, cts: Sequence[Value], sweep: Sweep, rules: Rules
+    b: Builder, node: Node, cts: Cotangents, sweep: Sweep, rules: Rules
 ) -> list[Value | None]:
     """Return the cotangents of a choice's operands: the branch taken runs again."""
     branches: tuple[SubGraph, ...] = node.params["branches"]
-    joints = [_joint(branch, sweep, rules) for branch in branches]
+    seeded = [k for k, ct in enumerate(cts) if ct is not None]
+    joints = [_joint(branch, seeded, sweep, rules) for branch in branches]
     index, *operands = node.operands
     wrt = [
         k
@@ -251,7 +270,7 @@ def switch_vjp(
     ]
     if not wrt:
         return [None] * len(node.operands)
-    seeds = [ct for ct in cts if ct.type.dtype.is_float]
+    seeds = [ct for ct in cts if ct is not None]
     made = []
     for branch, joint in zip(branches, joints, strict=True):
         region = Builder(OPS)

@@ -32,7 +32,8 @@ def revolve_back(
     node: Node,
     joint: Graph,
     grads: Sequence[int | None],
-    cts: Sequence[Value],
+    seeded: Sequence[int],
+    cts: Sequence[Value | None],
 ) -> list[Value | None]:
     """Return the cotangents of the operands of a scan with checkpoints.
 
@@ -40,17 +41,18 @@ def revolve_back(
         b: where the adjoint goes.
         node: the scan.
         joint: its body with its adjoint: takes the body's inputs, then a seed for each
-            float output; returns the body's outputs, then gradients.
+            output of `seeded`; returns the body's outputs, then gradients.
         grads: for each input of the body which gradient is its own, None for none.
-        cts: the cotangents of the scan's results.
+        seeded: the results of the scan that have a cotangent.
+        cts: their cotangents, by number of the result.
     """
     params = node.params
     body: SubGraph = params["body"]
     carries, xs = params["carries"], params["xs"]
     takes, gives = body.takes, body.gives
-    floats = [k for k, kind in enumerate(gives) if kind.dtype.is_float]
-    held = [k for k in floats if k < carries]
-    stacked = [k for k in floats if k >= carries]
+    held = [k for k in seeded if k < carries]
+    stacked = [k for k in seeded if k >= carries]
+    given_cts = {k: ct for k, ct in enumerate(cts) if ct is not None}
     last = carries + xs
     summed = [k for k in range(last, len(takes)) if grads[k] is not None]
     moving = [k for k in range(carries, last) if grads[k] is not None]
@@ -81,10 +83,10 @@ def revolve_back(
         OPS["revolve"],
         (
             *node.operands[:carries],
-            *[cts[k] for k in held],
+            *[given_cts[k] for k in held],
             *[b.zeros(takes[k]) for k in summed],
             *node.operands[carries:last],
-            *[cts[k] for k in stacked],
+            *[given_cts[k] for k in stacked],
             *node.operands[last:],
         ),
         {
@@ -149,7 +151,7 @@ def _expanded(b: Builder, node: Node, operands: Sequence[Value]) -> list[Value]:
 def revolve_vjp(
     b: Builder,
     node: Node,
-    cts: Sequence[Value],
+    cts: Sequence[Value | None],
     sweep: Sweep,
     rules: Mapping[str, Any],
 ) -> list[Value | None]:
@@ -157,9 +159,10 @@ def revolve_vjp(
     first = len(b.nodes)
     results = _expanded(b, node, node.operands)
     nodes = b.nodes[first:]
-    seeds = dict(zip(results, cts, strict=True))
+    seeds = {y: ct for y, ct in zip(results, cts, strict=True) if ct is not None}
     wrt = [x for x in node.operands if x.type.dtype.is_float]
-    found = iter(sweep(b, nodes, seeds, _once(wrt), rules, "revolve", cts))
+    given = list(seeds.values())
+    found = sweep(b, nodes, seeds, _once(wrt), rules, "revolve", given)
     made = dict(zip(_once(wrt), found, strict=True))
     # an operand that stands twice has its cotangent once
     return [made.pop(x, None) for x in node.operands]

@@ -98,13 +98,16 @@ def late_size(node: Node) -> str | None:
 
 
 def late_sizes(nodes: Sequence[Node]) -> list[str]:
-    """Return the sizes that nodes bind, in order: those of loops that keep values."""
-    found: list[str] = []
+    """Return the sizes that nodes bind, in order: those of loops that keep values.
+
+    A loop that is run again binds the same size to the same number.
+    """
+    found: dict[str, None] = {}
     for node in nodes:
         name = late_size(node) if node.params else None
         if name is not None:
-            found.append(name)
-    return found
+            found[name] = None
+    return list(found)
 
 
 def sizes_of(graph: Graph) -> list[str]:

@@ -19,7 +19,7 @@ from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
 from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
-from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR
+from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
 from ..codegen.target import Target, emit_object, host
 from ..ir.errors import (
     ArgumentError,
@@ -28,6 +28,7 @@ from ..ir.errors import (
     SizeError,
     TargetError,
 )
+from ..ir.forms import Control
 from ..ir.graph import Graph, Node
 from ..ir.loc import traced_at
 from ..ir.log import log
@@ -38,7 +39,15 @@ from ..ir.report import Kernel, ProgramReport, times_text
 from ..ir.sizes import SizeExpr, evaluate_size
 from ..ir.text import graph_key
 from ..ir.types import TensorType
-from .fastcall import DimEmitter, InSpec, OutSpec, Tree, call_path, make_entry
+from .fastcall import (
+    DimEmitter,
+    InSpec,
+    OutSpec,
+    Tree,
+    call_path,
+    growing_context,
+    make_entry,
+)
 from .loading import Library
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -119,8 +128,8 @@ class Program:
             OutSpec(x.type.dtype.name, tuple(_output_dim(d) for d in x.type.shape))
             for x in graph.outputs
         )
-        symbol = f"pb_{self.lowered.symbol}"
-        workspace = self.lowered.workspace
+        lowered = self.lowered
+        symbol, workspace = f"pb_{lowered.symbol}", lowered.workspace
         dynamic = isinstance(workspace, SizeExpr)
         return make_entry(
             self.library.address(symbol),
@@ -134,6 +143,8 @@ class Program:
             workspace_address=(
                 self.library.address(f"{symbol}_workspace") if dynamic else 0
             ),
+            context=growing_context() if lowered.grows else 0,
+            stoppable=lowered.loops,
             keep=self,
         )
 
@@ -193,6 +204,11 @@ class Program:
         """Return the exception of a native status."""
         if code == 1:
             made = self.lowered.checks[node]
+            if isinstance(made.primitive.form, Control):
+                return IndexOutOfRange(
+                    f"{made.primitive.name}: branch {index} of {extent}"
+                    f"{traced_at(made.loc)}"
+                )
             source = made.operands[0].type
             return IndexOutOfRange(
                 f"{made.primitive.name}: index {index} is out of range for axis {axis} "
@@ -207,6 +223,10 @@ class Program:
             return SizeError(
                 f"{guard.why}: {guard.left} = {index} and {guard.right} = {extent} "
                 f"must be equal{traced_at(guard.loc)}"
+            )
+        if code == WORKSPACE_TOO_SMALL:
+            return MemoryError(
+                f"{self.graph.name}: {index} bytes for what its loops keep"
             )
         if code == 3:
             return KeyboardInterrupt()

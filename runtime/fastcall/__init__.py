@@ -9,7 +9,9 @@ made, and `call_path` says so.
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 
+from ..growing import grow_address
 from ..pool import immortal
 from .capi import refusal
 from .native import make_native
@@ -22,11 +24,21 @@ __all__ = [
     "OutSpec",
     "Tree",
     "call_path",
+    "growing_context",
     "make_entry",
 ]
 
 _DEFAULT_CONTEXT = Context(abi_version=1, size=ctypes.sizeof(Context), threads=1)
 immortal(_DEFAULT_CONTEXT)
+
+
+@cache
+def growing_context() -> int:
+    """Return the address of a context whose programs may ask for memory."""
+    made = Context.from_buffer_copy(_DEFAULT_CONTEXT)
+    made.grow = grow_address()
+    immortal(made)
+    return ctypes.addressof(made)
 
 
 def call_path() -> str:
@@ -48,6 +60,7 @@ def make_entry(
     workspace_address: int = 0,
     context: int = 0,
     release: bool | None = None,
+    stoppable: bool = False,
     keep: object = None,
     path: str | None = None,
 ) -> Callable[..., object]:
@@ -68,6 +81,7 @@ def make_entry(
             replaced; 0 for one thread and no cancel flag. It must outlive the entry.
         release: run without the interpreter lock always, never, or (None) when the
             arrays of a call exceed 1 MiB.
+        stoppable: an interrupt stops the program: it has loops.
         keep: an object kept as long as the entry: whatever owns `address`.
         path: `native` or `ctypes` instead of the best path here.
 
@@ -80,8 +94,9 @@ def make_entry(
         RuntimeError: `path` is `native` and the native entry can't be used here.
     """
     signature = Signature(
-        inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release
-    )
+        inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release,
+        stoppable,
+    )  # fmt: skip
     check_signature(signature)
     reason = refusal()
     if path == "native" and reason is not None:

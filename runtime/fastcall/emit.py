@@ -13,6 +13,7 @@ from ...codegen.llvm import I1, I8, I32, I64, PTR, VOID, Function, Reg, const
 from ...codegen.target import host
 from ..pool import POOLED_BYTES, address_reg
 from . import capi
+from .interrupt import interrupts
 from .spec import DTYPES, RELEASE_BYTES, InSpec, OutSpec, Signature, Tree
 
 STATE_MISS, STATE_FAILED, STATE_RECORD = 0, 1, 2
@@ -177,11 +178,8 @@ class _Entry:
         if spec.dtype in ("f64", "i64"):
             other = branch(fn.icmp("eq", kind, const(I64, id(int))))
             slot = fn.alloca(I64, align=8)
-            helper = (
-                self.support.int_to_f64
-                if spec.dtype == "f64"
-                else self.support.int_to_i64
-            )
+            kind_of = {"f64": self.support.int_to_f64, "i64": self.support.int_to_i64}
+            helper = kind_of[spec.dtype]
             good = fn.call_ptr(address_reg(helper), I32, [item, slot])
             self._or_miss(fn.icmp("ne", good, const(I32, 0)))
             leave(slot)
@@ -374,6 +372,10 @@ class _Entry:
             long = fn.icmp("ugt", self.total, const(I64, RELEASE_BYTES))
         else:
             long = const(I1, release)
+        if self.signature.stoppable:
+            watched = address_reg(interrupts().watched)
+            free = fn.convert("zext", long, I32)
+            return fn.call_ptr(watched, I32, [program, *args, free])
         fn.cond_br(long, "long", "short")
         fn.start("short")
         held = fn.call_ptr(program, I32, args)

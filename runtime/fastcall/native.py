@@ -16,6 +16,7 @@ from ..loading import Library
 from ..pool import POOLED_BYTES, address_reg, immortal, pool
 from . import capi, emit
 from .emit import NULL, at, call_api
+from .interrupt import RAISED
 from .spec import DTYPES, Signature
 
 _CAPSULE_NAME = b"pullback.fastcall"
@@ -191,9 +192,14 @@ def _emit_give(module: Module) -> None:
 
 
 def _emit_fail(module: Module) -> None:
-    """Emit fail(state, code, status): raise what the entry's callback builds."""
+    """Emit fail(state, code, status): raise what the entry's callback builds.
+
+    Where the code is RAISED, an exception is set already.
+    """
     fn = module.function("pb_fail", VOID, [(PTR, ""), (I32, ""), (PTR, "")], linkage="")
     state, code, status = fn.args
+    fn.cond_br(fn.icmp("eq", code, const(I32, RAISED)), "done", "build")
+    fn.start("build")
     target = fn.load(emit.state_item(fn, state, emit.STATE_FAILED), PTR)
     numbers = [code, fn.load(at(fn, status, 4), I32)]
     numbers += [fn.load(at(fn, status, offset), I64) for offset in (8, 16, 24)]

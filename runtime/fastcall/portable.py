@@ -13,9 +13,11 @@ import numpy as np
 from ...codegen.llvm import I64, PTR, VOID, Reg, const
 from ...codegen.target import emit_object_quickly, host
 from ..loading import Library
+from .interrupt import interrupts
 from .spec import DTYPES, InSpec, Signature, Tree
 
 _Program = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
+_Watched = ctypes.PYFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 6, ctypes.c_int32)
 _WorkspaceSize = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32)
 _Extents = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -77,7 +79,14 @@ def make_portable(
     keep: object,
 ) -> PortableEntry:
     """Return the callable that calls a program; see `make_entry`."""
-    program = _Program(address)
+    program: Callable[..., int] = _Program(address)
+    if signature.stoppable:
+        watched = _Watched(interrupts().watched)
+
+        def program(*args: Any) -> int:
+            code: int = watched(address, *args, 1)
+            return code
+
     find_size = _WorkspaceSize(workspace_address) if signature.workspace < 0 else None
     shapes_of = _Shapes(signature)
     count = len(signature.inputs)

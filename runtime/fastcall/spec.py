@@ -71,6 +71,8 @@ class Signature:
     """Bytes, or -1 when a function tells."""
     release: bool | None
     """Run without the interpreter lock: always, never, or (None) by bytes."""
+    stoppable: bool = False
+    """An interrupt stops the program: it has loops."""
 
 
 def leaves_of(tree: Tree) -> Iterator[int]:

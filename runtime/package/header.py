@@ -40,7 +40,7 @@ _ABI = f"""\
 /* What a function returns. */
 #define PB_OK 0
 #define PB_INDEX_OUT_OF_RANGE 1   /* status: node of the gather, index, axis, extent */
-#define PB_WORKSPACE_TOO_SMALL 2  /* status: index is the number of bytes needed */
+#define PB_WORKSPACE_TOO_SMALL 2  /* grow gave none; status: index: bytes needed */
 #define PB_CANCELLED 3
 #define PB_SIZE_MISMATCH 4        /* status: node of the guard, index, extent */
 #define PB_NOT_POSITIVE_DEFINITE 5 /* status: index: order of the leading minor,
@@ -55,18 +55,38 @@ typedef struct pb_status {{
   int64_t extent;
 }} pb_status;
 
-/* May be NULL in every call: no status, no cancelling, one thread. */
+/* May be NULL in every call: no status, no memory, no cancelling, one thread.
+
+   grow: memory for what loops keep when nobody knows how often they will turn; other
+   programs never call it. grow(state, NULL, bytes) returns new memory aligned to 16,
+   grow(state, old, bytes) returns memory that begins with what `old` held and takes
+   `old` back, or NULL and `old` stays; grow(state, old, 0) takes `old` back. A call
+   gives all of it back before it returns, whatever it returns. */
 typedef struct pb_ctx {{
   uint32_t abi_version;           /* PB_ABI_VERSION */
   uint32_t size;                  /* sizeof(pb_ctx) */
   pb_status *status;              /* filled on failure, or NULL */
-  void *(*grow)(void *state, void *old, int64_t bytes); /* as realloc, or NULL */
+  void *(*grow)(void *state, void *old, int64_t bytes); /* or NULL: see above */
   void *grow_state;
   const void *pool;               /* thread pool, or NULL */
   int32_t threads;                /* 1 without a pool */
   int32_t reserved;               /* 0 */
   const volatile int32_t *cancel; /* a long call stops once it is not 0, or NULL */
 }} pb_ctx;
+#endif
+
+/* A grow by the C library, for who defines PB_USE_MALLOC before this line. */
+#if defined(PB_USE_MALLOC) && !defined(PB_GROW_MALLOC)
+#define PB_GROW_MALLOC
+#include <stdlib.h>
+static inline void *pb_grow_malloc(void *state, void *old, int64_t bytes) {{
+  (void)state;
+  if (bytes == 0) {{
+    free(old);
+    return NULL;
+  }}
+  return realloc(old, (size_t)bytes);
+}}
 #endif
 """
 

@@ -71,6 +71,9 @@ class _State:
         )  # fmt: skip
 
     def _grow(self, state: object, old: int | None, size: int) -> int | None:
+        if size == 0:
+            self.blocks.pop(old or 0, None)
+            return None
         try:
             block = _aligned(size)
         except (MemoryError, ValueError):
