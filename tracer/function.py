@@ -20,7 +20,8 @@ from . import engine
 from .array import TracedArray
 from .compiled import Compiled, fitted
 from .dim import SizeAsked
-from .numerics import MODE, examine, raise_failed
+from .mode import MODE, interpreted
+from .numerics import examine, raise_failed
 from .paths import MOST_PATHS, Decider, Paths, run_on_path, with_truths
 from .signature import Call, Kind, Reader, Static, demand_fits
 from .state import STATE
@@ -48,7 +49,10 @@ class Function:
         check_numerics: "bool | str" = False,
         branches: "str | None" = None,
         max_paths: int = MOST_PATHS,
+        mode: "str | None" = None,
     ) -> None:
+        if mode not in (None, "interpret"):
+            raise ArgumentError(f"{name}: mode is None or 'interpret', got {mode!r}")
         if branches not in (None, "trace"):
             raise ArgumentError(
                 f"{name}: branches is None or 'trace', got {branches!r}"
@@ -68,6 +72,7 @@ class Function:
         self._check_numerics = check_numerics
         self._branches = branches
         self._max_paths = max_paths
+        self._mode = mode
         self._paths: dict[Any, Paths] = {}
         nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
         names = (
@@ -150,12 +155,12 @@ class Function:
         if call.taped:
             return self._on_tape(call, made)
         if made.program is None:
-            self._compile(call, made)
+            self._prepare(call, made)
         arrays = [
             fitted(call.leaves[at], x.type.dtype.numpy)
             for at, x in zip(made.arrays, made.graph.inputs, strict=False)
         ]
-        if made.entry is not None and not STATE.entering and not MODE.users:
+        if made.entry is not None and not STATE.entering and MODE.is_native:
             if type(self).__call__ is not made.entry:
                 MODE.install(type(self), made.entry)
             STATE.entering = True  # should it miss all the same, `run` says why
@@ -166,8 +171,15 @@ class Function:
         return self._arranged(made, self._run_native(made, arrays), arrays)
 
     def _run_native(self, made: Compiled, arrays: Sequence[Any]) -> list[Any]:
-        assert made.program is not None, "it is compiled"
-        return made.program.run(arrays)
+        if made.program is None:
+            see = MODE.interpreters[-1] if MODE.interpreters else None
+            return interpreted(made.graph, arrays, see)
+        return MODE.run(made.program, made.graph, arrays)
+
+    def _prepare(self, call: Call, made: Compiled) -> None:
+        """Compile, where calls are not interpreted now."""
+        if not (MODE.interpreters or self._mode):
+            self._compile(call, made)
 
     def _arranged(
         self, made: Compiled, results: Sequence[Any], arrays: Sequence[Any]
@@ -382,6 +394,7 @@ def function(
     check_numerics: "bool | str" = False,
     branches: "str | None" = None,
     max_paths: int = MOST_PATHS,
+    mode: "str | None" = None,
 ) -> Any:
     """Return a function compiled for each signature of arguments it meets.
 
@@ -397,6 +410,7 @@ def function(
         branches: "trace" to split the program at each `if` and `while` on a traced
             value: one straight program for each path that calls take.
         max_paths: how many of them there may be for one signature.
+        mode: "interpret" to run calls op by op, by NumPy, as in `pb.interpret()`.
 
     Returns:
         The compiled function, or a decorator where `fun` is not given.
@@ -408,6 +422,7 @@ def function(
         "check_numerics": check_numerics,
         "branches": branches,
         "max_paths": max_paths,
+        "mode": mode,
     }
     if fun is None:
         return functools.partial(function, **options)

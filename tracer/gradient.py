@@ -255,6 +255,7 @@ def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
         options.setdefault("check_numerics", fun._check_numerics)
         options.setdefault("branches", fun._branches)
         options.setdefault("max_paths", fun._max_paths)
+        options.setdefault("mode", fun._mode)
 
 
 def _make(

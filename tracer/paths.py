@@ -247,7 +247,7 @@ def run_on_path(owner: "Function", call: Call) -> tuple[Path, Any]:
             leaves = [call.leaves[at] for at in made.arrays]
             return current_recorder().replay(made.graph, leaves)
         if made.program is None:
-            owner._compile(call, made)
+            owner._prepare(call, made)
             owner._compiled[call.key, path.answers] = made
         arrays[:] = [
             fitted(given[at], x.type.dtype.numpy)
