@@ -97,8 +97,10 @@ class Function:
 
     @property
     def compilations(self) -> int:
-        """How many programs have been compiled."""
-        return len({id(m) for m in self._compiled.values() if m.program is not None})
+        """How many programs have been compiled; a pullback is two."""
+        made = {id(m): m for m in self._compiled.values()}.values()
+        plain = sum(m.program is not None for m in made)
+        return plain + 2 * sum(m.split is not None for m in made)
 
     def graph(self, *args: Any, **options: Any) -> Graph:
         """Return the graph of a call, traced and not compiled.
@@ -236,7 +238,7 @@ class Function:
                     made.why = reason(
                         [key[0] for key in self._compiled if key[1] == call.taped],
                         call.key,
-                        self._reader.leaf_paths(call.structure),
+                        self._reader,
                     )
                 self._compiled[key] = made
         return made

@@ -53,8 +53,8 @@ def decide(problem: Problem, active: Sequence[int]) -> tuple[list[int], list[int
     for part in sorted(_connected(problem, active), key=len):
         if len(part) <= SMALL and len(part) < SMALLEST:
             local = _alone(problem, part)
-            columns = (local.keep, local.price, local.read, *local.needs)
-            key = tuple([tuple(column) for column in columns])
+            needs = tuple([tuple(row) for row in local.needs])
+            key = tuple(local.keep), tuple(local.price), tuple(local.read), needs
             found = known.get(key)
             if found is None:
                 exact = len(part) <= min(LARGEST, left)
