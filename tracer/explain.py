@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.passes import pipeline
 from ..ir.passes.partition import Decision, Fate, partition
-from ..ir.report import ProgramReport, times_text
+from ..ir.report import Kernel, ProgramReport, times_text
 from ..ir.sizes import SizeExpr
 from .signature import Kind
 
@@ -76,7 +76,7 @@ class Explanation:
             f"all passes; {len(program.kernels)} kernels, {program.launches} launches, "
             f"workspace {program.workspace} bytes"
         )
-        lines += [f"  {k.launches} x {k.text}" for k in program.kernels[:_SHOWN]]
+        lines += [_kernel(k) for k in program.kernels[:_SHOWN]]
         lines += _more(len(program.kernels))
         lines += self._fates()
         lines.append(f"compiled in {times_text(self.seconds)}")
@@ -101,6 +101,15 @@ class Explanation:
 
 def _more(count: int) -> list[str]:
     return [f"  and {count - _SHOWN} more"] if count > _SHOWN else []
+
+
+def _kernel(kernel: Kernel) -> str:
+    where = ""
+    if kernel.lines:
+        more = len(kernel.lines) - 1
+        rest = f", and {more} more line{'s' if more > 1 else ''}" if more else ""
+        where = f"  {kernel.lines[0]}{rest}"
+    return f"  {kernel.launches} x {kernel.text}{where}"
 
 
 def _place(d: Decision) -> str:

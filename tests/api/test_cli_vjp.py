@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pullback as pb
 import pytest
+from pullback import cli
 from pullback.cli import main
 
 MODEL = '''\
@@ -319,6 +320,18 @@ def test_errors(case: str, model: Any, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["compile", f"model.py:{name}", *arguments, "--out", "o"]) == 2
     assert capsys.readouterr().err == f"pullback: {said}\n"
     assert not Path("o").exists()
+
+
+def test_an_op_without_a_rule(
+    model: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise pb.GradientLookupError("gradient registry has no entry for: spline")
+
+    monkeypatch.setattr(cli, "pair_entries", refuse)
+    assert main(["compile", "model.py:single", *X, "--vjp", "x", "--out", "o"]) == 2
+    said = capsys.readouterr().err
+    assert said == "pullback: --vjp x: gradient registry has no entry for: spline\n"
 
 
 def test_help_says_what_it_adds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,8 +49,15 @@ def test_a_gradient(native: bool) -> None:
         assert all(t >= 0 for t in found.seconds.values())
         assert found.entry == program.call_path
         assert "3 kernels, 3 launches, workspace 128 bytes\n" in text
-        assert "\n  1 x contraction 5 x 1 x 3\n" in text
-        assert "\n  1 x reduction over [5], 7 operations an element, 2 results" in text
+        where = [f"{__file__}:{line + k} in loss" for k in range(2)]
+        assert f"\n  1 x contraction 5 x 1 x 3  {where[0]}\n" in text
+        reduction = "1 x reduction over [5], 7 operations an element, 2 results"
+        assert f"\n  {reduction}  {where[1]}, and 1 more line\n" in text
+        assert [k.lines for k in program.kernels] == [
+            (where[0],),
+            (where[1], where[0]),
+            (where[0],),
+        ]
 
 
 def test_a_gradient_without_its_value_has_the_same_residuals() -> None:
