@@ -174,16 +174,17 @@ def _halves(
 
 def _joint(graph: Graph, wrt: list[int], options: argparse.Namespace) -> Graph:
     outputs = graph.outputs
+    other = "; --vjp takes any" if options.command == "compile" else ""
     if len(outputs) != 1:
         raise CommandError(
             f"--wrt {options.wrt}: {graph.name} returns {len(outputs)} arrays: "
-            "a gradient needs one float scalar"
+            f"a gradient needs one float scalar{other}"
         )
     kind = outputs[0].type
     if kind.shape != () or not kind.dtype.is_float:
         raise CommandError(
             f"--wrt {options.wrt}: {graph.name} returns {kind}: a gradient needs a "
-            "float scalar; sum the result"
+            f"float scalar: sum the result{other}"
         )
     try:
         return grad_graph(graph, wrt)
