@@ -187,9 +187,9 @@ def _why_not_direct(made: "Compiled") -> str:
 def _kept(made: "Compiled") -> "tuple[tuple[Decision, ...], int | SizeExpr]":
     """Return the fate of the forward values of a gradient or of a pullback."""
     if not made.primals:
-        if made.split is None:
+        if "vjp" not in made.made:
             return (), 0
-        halves = made.split.pair.partition
+        halves = made.made["vjp"].pair.partition
         return tuple(halves.decisions()), halves.bytes
     graph = made.graph
     primals = list(dict.fromkeys(made.primals))

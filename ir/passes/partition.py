@@ -20,7 +20,7 @@ from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
 from .partition_choose import choose
-from .partition_problem import RECOMPUTE, Roles, find_roles, pose
+from .partition_problem import RECOMPUTE, Roles, find_roles, find_unsized, pose
 from .rebuild import renew_all, renewed
 
 
@@ -152,8 +152,10 @@ def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
     makers = {x.node for x in kept}
     residuals = [x for n in joint.nodes if n in makers for x in n.results if x in kept]
     again = [n for n in joint.nodes if n in later and n in roles.forward]
-    for node in again:
-        assert node.primitive.cost is Cost.CHEAP, f"{node} would be computed twice"
+    dear = [n for n in again if n.primitive.cost is not Cost.CHEAP]
+    unsized = find_unsized(joint) if dear else set()
+    for node in dear:
+        assert not unsized.isdisjoint(node.results), f"{node} would be computed twice"
     adjoint, reads = _adjoint_half(joint, later, residuals, num_outputs)
     half, replaced = _forward_half(
         joint, forward, outputs, residuals, num_outputs, num_seeds

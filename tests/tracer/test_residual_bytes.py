@@ -90,8 +90,7 @@ def test_of_a_deep_chain(name: str, dtype: str) -> None:
     assert expected <= theory
     f = pb.function(chain)
     value, back = pb.vjp(f, *arrays)
-    split = f._traced(f._reader.read(tuple(arrays), {})).split
-    assert split is not None
+    split = f._traced(f._reader.read(tuple(arrays), {})).made["vjp"]
     assert split.pair.partition.bytes == expected
     assert returned(split.forward, split.pair, arrays) == expected
     assert ops_of(split.pair) == ({kind.op} if kind.op else set())
@@ -144,8 +143,7 @@ def test_a_network_keeps_no_pre_activation(dtype: str) -> None:
     theory = batch * width * ((LAYERS - 1) * size + LAYERS)
     f = pb.function(network)
     value, back = pb.vjp(f, x, layers)
-    split = f._traced(f._reader.read((x, layers), {})).split
-    assert split is not None
+    split = f._traced(f._reader.read((x, layers), {})).made["vjp"]
     arrays = [x, *[array for layer in layers for array in layer]]
     assert split.pair.partition.bytes == theory
     assert returned(split.forward, split.pair, arrays) == theory
