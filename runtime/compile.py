@@ -98,13 +98,22 @@ class Program:
     def report(self) -> ProgramReport:
         """Return launches, memory and times, for people."""
         counts: dict[int, int] = {}
+        lines: dict[int, dict[str, None]] = {}
+        texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
         for launch in self.lowered.launches:
             counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+            own = lines.setdefault(launch.kernel, {})
+            for loc in launch.locs:
+                key = id(loc.code), loc.lasti
+                if key not in texts:
+                    texts[key] = str(loc)
+                own[texts[key]] = None
         plans = self.lowered.plans
         return ProgramReport(
             operations=len(self.graph.nodes),
             kernels=tuple(
-                Kernel(plan_text(plans[k]), count) for k, count in counts.items()
+                Kernel(plan_text(plans[k]), count, tuple(lines[k]))
+                for k, count in counts.items()
             ),
             workspace=self.lowered.workspace,
             call_path=call_path(),
