@@ -219,11 +219,6 @@ class HessianProduct(Gradient):
     def _body(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
     ) -> Any:
-        if not args:
-            raise ArgumentError(
-                f"{self._name}: takes arguments, then a vector to multiply by: 0 given"
-                f"{place_of(self._fun)}"
-            )
         given, named, sources = self._sources(trace, args[:-1], options, fresh)
         wrt, b = sources.wrt, trace.builder
         along = sources.arrange(range(len(wrt)))
@@ -250,6 +245,11 @@ class HessianProduct(Gradient):
         return (products, unflatten(around, aux)) if self._has_aux else products
 
     def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+        if len(args) + len(options) < 2:
+            raise ArgumentError(
+                f"{self._name}: takes arguments, then a vector to multiply by: "
+                f"{len(args)} given{place_of(self._fun)}"
+            )
         super()._bind(args[:-1], options)
 
 
