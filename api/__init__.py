@@ -40,6 +40,7 @@ from .tracer.variable import Variable
 
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
+    from .tracer.custom import checkpoint, custom_jvp, custom_vjp
     from .tracer.explain import Explanation
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
@@ -56,6 +57,9 @@ _TOOLS = {
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
     "check_grads": ".tracer.check_grads",
+    "checkpoint": ".tracer.custom",
+    "custom_jvp": ".tracer.custom",
+    "custom_vjp": ".tracer.custom",
     "hessian": ".tracer.jacobians",
     "hvp": ".tracer.jacobians",
     "jacobian": ".tracer.jacobians",
@@ -96,7 +100,10 @@ __all__ = [
     "adjoint_text",
     "check_grads",
     "check_numerics",
+    "checkpoint",
     "constant",
+    "custom_jvp",
+    "custom_vjp",
     "function",
     "grad",
     "graph_text",

@@ -53,7 +53,7 @@ class Jacobian(Gradient):
         nodes = trace.builder.nodes[start:]
         first = len(trace.builder.nodes)
         wrt = sources.wrt
-        if not self._forward(wrt, results):
+        if not self._goes_forward(wrt, results):
             blocks = by_rows(trace, nodes, wrt, results)
         else:
             blocks = by_columns(trace, nodes, wrt, results, self._symmetric)
@@ -89,7 +89,7 @@ class Jacobian(Gradient):
             f"{self._name}: the function returns no array{place_of(self._fun)}"
         )
 
-    def _forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
+    def _goes_forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
         """Return whether to go forward: where there are fewer columns than rows."""
         if self._mode != "auto":
             return self._mode == "forward"

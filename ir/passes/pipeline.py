@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+from ..custom import erase
 from ..graph import Graph
 from ..pause import collector_paused
 from ..verify import verify as verify_graph
@@ -24,7 +25,7 @@ PASSES: tuple[str, ...] = ("dce", "fold", "simplify", "cse", "dce")
 def run(
     graph: Graph, disable: Collection[str] = frozenset(), verify: bool = True
 ) -> Graph:
-    """Return the graph after all passes.
+    """Return the graph after all passes, custom rules erased.
 
     Args:
         graph: a verified program.
@@ -40,6 +41,7 @@ def run(
         raise ValueError(
             f"there is no pass {unknown[0]!r}: use one of {', '.join(BY_NAME)}"
         )
+    graph = erase(graph)
     for name in PASSES:
         if name in disable:
             continue
