@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from string import ascii_letters
 
 from .builder import Builder
+from .control_batching import Steps, loop_batch, ragged, switch_batch
+from .control_revolve import revolve_batch
 from .errors import GraphError, OpTypeError
-from .forms import Contract, Factorize, Map, Reduce, Scan
+from .forms import Contract, Control, Factorize, Map, Reduce, Scan
 from .graph import Graph, Node, Value
 from .loc import traced_at
 from .ops import OPS
@@ -38,7 +40,11 @@ class Batched:
 
 
 def batch(
-    b: Builder, nodes: Sequence[Node], batched: Mapping[Value, Value], size: Size
+    b: Builder,
+    nodes: Sequence[Node],
+    batched: Mapping[Value, Value],
+    size: Size,
+    steps: Steps | None = None,
 ) -> Batched:
     """Append nodes with one leading axis on what depends on batched inputs.
 
@@ -48,6 +54,7 @@ def batch(
         nodes: a program, in order of definition.
         batched: for each input that has the axis, its value with it.
         size: the size of the axis, which may be an expression of named sizes.
+        steps: of loops that were batched before these nodes, what sizes became.
 
     Raises:
         OpTypeError: a batched input does not fit its input, or a rule its results.
@@ -60,18 +67,19 @@ def batch(
     program = list(nodes)
     values = dict(batched)
     starts: list[int] = []
+    taken: Steps = {} if steps is None else steps
     outer = b.loc
     try:
         with collector_paused(len(program)):
             for node in program:
                 starts.append(len(b.nodes))
                 has = tuple([x in values for x in node.operands])
-                if not any(has):
+                if not any(has) and not (taken and ragged(node, taken)):
                     b.nodes.append(node)
                     continue
                 b.loc = node.loc
                 given = tuple([values.get(x, x) for x in node.operands])
-                made = _run(b, node, size, has, given)
+                made = _run(b, node, size, has, given, taken)
                 values.update(zip(node.results, made, strict=True))
     finally:
         b.loc = outer
@@ -80,12 +88,25 @@ def batch(
 
 
 def _run(
-    b: Builder, node: Node, size: Size, has: tuple[bool, ...], given: tuple[Value, ...]
+    b: Builder,
+    node: Node,
+    size: Size,
+    has: tuple[bool, ...],
+    given: tuple[Value, ...],
+    steps: Steps,
 ) -> Sequence[Value]:
     """Return a node's results with the axis, by its rule or its form."""
     op = node.primitive
     made: Sequence[Value]
-    if isinstance(op.batch, Rule):
+    form = op.form
+    if isinstance(form, Control):
+        if form.kind == "revolve":
+            made = revolve_batch(b, node, size, has, given, batch, steps)
+        elif form.kind == "switch":
+            made = switch_batch(b, node, size, has, given, batch)
+        else:
+            made = loop_batch(b, node, size, has, given, batch, steps)
+    elif isinstance(op.batch, Rule):
         made = _derived(b, node, size, has, given)
     else:
         found = op.batch(b, size, has, *given, **node.params)

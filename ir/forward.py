@@ -9,8 +9,10 @@ from its VJP, whose Jacobian is diagonal; of what is linear from the op itself.
 from collections.abc import Mapping, Sequence
 
 from .builder import Builder
+from .control_forward import loop_jvp, switch_jvp
+from .control_revolve import revolve_jvp
 from .errors import GradientLookupError, OpTypeError
-from .forms import Contract, Map
+from .forms import Contract, Control, Map
 from .graph import Graph, Node, Value
 from .loc import traced_at
 from .masking import masking
@@ -115,6 +117,11 @@ def _derived(b: Builder, node: Node, tangents: Tangents) -> Tangents:
         return [_of_contract(b, op, node, tangents)]
     if isinstance(op.form, Map):
         return [_of_map(b, node, tangents)]
+    if isinstance(op.form, Control):
+        if op.form.kind == "revolve":
+            return revolve_jvp(b, node, tangents, pushforward)
+        rule = switch_jvp if op.form.kind == "switch" else loop_jvp
+        return rule(b, node, tangents, pushforward)
     raise _missing(node)
 
 

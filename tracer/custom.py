@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from ..ir.custom import Again, Custom, Pulled, Pushed, custom
+from ..ir.custom import Custom, custom
+from ..ir.custom_rules import Again, Pulled, Pushed
 from ..ir.errors import ArgumentError
 from ..ir.graph import Graph
 from ..ir.types import TensorType
