@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
     from .tracer.custom import checkpoint, custom_jvp, custom_vjp
     from .tracer.explain import Explanation
+    from .tracer.implicit import custom_linear_solve, custom_root
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
     from .tracer.pushing import jvp, linearize
@@ -59,6 +60,8 @@ _TOOLS = {
     "check_grads": ".tracer.check_grads",
     "checkpoint": ".tracer.custom",
     "custom_jvp": ".tracer.custom",
+    "custom_linear_solve": ".tracer.implicit",
+    "custom_root": ".tracer.implicit",
     "custom_vjp": ".tracer.custom",
     "hessian": ".tracer.jacobians",
     "hvp": ".tracer.jacobians",
@@ -103,6 +106,8 @@ __all__ = [
     "checkpoint",
     "constant",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_vjp",
     "function",
     "grad",

@@ -34,10 +34,22 @@ class Custom(Protocol):
     def results(self) -> int:
         """How many operands are results."""
 
-    def vjp(self, b: Builder, cts: Sequence[Value], given: Sequence[Value]) -> Maybe:
-        """Return cotangents of `given`, the operands after the results."""
+    def vjp(
+        self,
+        b: Builder,
+        cts: Sequence[Value],
+        made: Sequence[Value],
+        given: Sequence[Value],
+    ) -> Maybe:
+        """Return cotangents of `given`, the operands after those of the results."""
 
-    def jvp(self, b: Builder, tangents: Maybe, given: Sequence[Value]) -> Maybe:
+    def jvp(
+        self,
+        b: Builder,
+        tangents: Maybe,
+        made: Sequence[Value],
+        given: Sequence[Value],
+    ) -> Maybe:
         """Return tangents of float results; `tangents` are those of all operands."""
 
     def batched(self, size: Size) -> "Custom":
@@ -72,14 +84,16 @@ def _vjp(
     held = (cts,) if isinstance(cts, Value) else cts
     results = operands[: rule.results]
     floats = [ct for ct, y in zip(held, results, strict=True) if y.type.dtype.is_float]
-    found = rule.vjp(b, floats, operands[rule.results :])
+    named = (made,) if isinstance(made, Value) else made
+    found = rule.vjp(b, floats, named, operands[rule.results :])
     return [*[None] * rule.results, *found]
 
 
 def _jvp(
     b: Builder, tangents: Maybe, out: Any, *operands: Value, rule: Custom
 ) -> "Value | Maybe | None":
-    found = rule.jvp(b, tangents, operands[rule.results :])
+    named = (out,) if isinstance(out, Value) else out
+    found = rule.jvp(b, tangents, named, operands[rule.results :])
     made = placed(operands[: rule.results], found)
     return made[0] if len(made) == 1 else made
 

@@ -16,6 +16,8 @@ from .graph import Graph, Value
 from .opaque import Opaque
 from .types import TensorType
 
+Values = Sequence[Value]
+
 
 def inline(b: Builder, graph: Graph, given: Sequence[Value]) -> list[Value]:
     """Append a program over values in place of its arguments; returns its outputs."""
@@ -76,7 +78,7 @@ class Pulled(Opaque):
     results: int
     back: Callable[[], tuple[Graph, tuple[int, ...]]]
 
-    def vjp(self, b: Builder, cts: Sequence[Value], given: Sequence[Value]) -> Maybe:
+    def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
         """Run the program."""
         graph, returns = self.back()
         out: list[Value | None] = [None] * len(given)
@@ -84,7 +86,7 @@ class Pulled(Opaque):
             out[at] = ct
         return out
 
-    def jvp(self, b: Builder, tangents: Maybe, given: Sequence[Value]) -> Maybe:
+    def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the transpose of the program, which is linear in cotangents."""
         graph, returns = self.back()
         moving = tangents[self.results :]
@@ -111,17 +113,13 @@ class Pushed(Opaque):
     results: int
     push: Callable[[], Graph]
 
-    def vjp(self, b: Builder, cts: Sequence[Value], given: Sequence[Value]) -> Maybe:
+    def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
         """Run the transpose of the program, which is linear in tangents."""
         return placed(given, _transposed(b, self.push(), given, cts))
 
-    def jvp(self, b: Builder, tangents: Maybe, given: Sequence[Value]) -> Maybe:
+    def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the program."""
-        moving = [
-            b.zeros(x.type) if t is None else t
-            for x, t in zip(given, tangents[self.results :], strict=True)
-            if x.type.dtype.is_float
-        ]
+        moving = _moving(b, given, tangents[self.results :])
         return inline(b, self.push(), [*given, *moving])
 
     def batched(self, size: Size) -> "Pushed":
@@ -140,17 +138,17 @@ class Again(Opaque):
     results: int
     program: Callable[[], Graph]
 
-    def vjp(self, b: Builder, cts: Sequence[Value], given: Sequence[Value]) -> Maybe:
+    def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
         """Run the program again, and the adjoint of that."""
         token = _token(b, cts)
         held = [b.hold(x, b.broadcast(token, x.type.shape)) for x in given]
         start = len(b.nodes)
-        made = inline(b, self.program(), held)
-        floats = [y for y in made if y.type.dtype.is_float]
+        again = inline(b, self.program(), held)
+        floats = [y for y in again if y.type.dtype.is_float]
         seeds = _seeds(b, floats, cts)
         return pullback(b, b.nodes[start:], seeds, held, zeros=cts)
 
-    def jvp(self, b: Builder, tangents: Maybe, given: Sequence[Value]) -> Maybe:
+    def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Return the tangents of the values as they were computed."""
         pairs = zip(self.program().outputs, tangents, strict=False)
         return [t for y, t in pairs if y.type.dtype.is_float]
@@ -158,6 +156,46 @@ class Again(Opaque):
     def batched(self, size: Size) -> "Again":
         """Return the rule of rows."""
         return Again(self.results, cache(lambda: _of_rows(self.program(), size)))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Implicit(Opaque):
+    """A rule for results that solve an equation, read by derivatives of any order.
+
+    Programs take the results, then the operands after them: `pull` cotangents of the
+    results to cotangents of the float operands, `push` tangents of these to those of
+    the results.
+    """
+
+    results: int
+    pull: Callable[[], Graph]
+    push: Callable[[], Graph]
+
+    def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
+        """Run the program of cotangents."""
+        return placed(given, inline(b, self.pull(), [*made, *given, *cts]))
+
+    def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
+        """Run the program of tangents."""
+        moving = _moving(b, given, tangents[self.results :])
+        return inline(b, self.push(), [*made, *given, *moving])
+
+    def batched(self, size: Size) -> "Implicit":
+        """Return the rule of rows."""
+        return Implicit(
+            self.results,
+            cache(lambda: _of_rows(self.pull(), size)),
+            cache(lambda: _of_rows(self.push(), size)),
+        )
+
+
+def _moving(b: Builder, given: Values, tangents: Maybe) -> list[Value]:
+    """Return the tangents of floats, zeros where there are none."""
+    return [
+        b.zeros(x.type) if t is None else t
+        for x, t in zip(given, tangents, strict=True)
+        if x.type.dtype.is_float
+    ]
 
 
 def _token(b: Builder, cts: Sequence[Value]) -> Value:

@@ -39,7 +39,7 @@ class _Arrays:
         return unflatten(self.structure, filled)
 
 
-def _closed(
+def closed_trace(
     name: str,
     kinds: Sequence[TensorType],
     run: Callable[[Trace, list[TracedArray]], Any],
@@ -142,7 +142,7 @@ class CustomVjp(CustomRule):
                 return self._cotangents(given, bwd(residuals, seed), returns)
 
             kinds = [*given.kinds, *_floats(result.kinds)]
-            graph = _closed(f"rule of {name}", kinds, run)
+            graph = closed_trace(f"rule of {name}", kinds, run)
             for at, ct in zip(returns, graph.outputs, strict=True):
                 wanted = given.kinds[at]
                 if ct.type != wanted:
@@ -222,7 +222,7 @@ class CustomJvp(CustomRule):
             ]
 
         def push() -> Graph:
-            graph = _closed(
+            graph = closed_trace(
                 f"rule of {name}", [*given.kinds, *_floats(given.kinds)], run
             )
             wanted, got = _floats(result.kinds), [t.type for t in graph.outputs]
@@ -245,7 +245,7 @@ class Checkpointed(CustomRule):
             return [leaves[k] for k in result.at]
 
         def program() -> Graph:
-            return _closed(self._name, given.kinds, run)
+            return closed_trace(self._name, given.kinds, run)
 
         return Again(len(result.values), cache(program))
 
