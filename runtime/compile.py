@@ -21,6 +21,7 @@ from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
 from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
 from ..codegen.target import Target, emit_object, host
+from ..ir.custom import erase
 from ..ir.errors import (
     ArgumentError,
     IndexOutOfRange,
@@ -302,6 +303,7 @@ _lock = RLock()
 
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
+    graph = erase(graph)  # a rule has no text
     with collector_paused(len(graph.nodes)):
         key = (graph_key(graph), options)
     with _lock:
