@@ -7,7 +7,7 @@ one line a step and where results go; `a0`, `a1` are the loop variables, `s0` a 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..ir.text import params_text
+from ..ir.text import params_text, region_lines
 from ..ir.types import DType, Shape
 from .control import ControlPlan
 from .factorize import FactorizePlan
@@ -27,6 +27,7 @@ from .plan import (
     Position,
     Step,
 )
+from .register_loops import RegisterPlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan
@@ -116,7 +117,14 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
             f"n {plan.n}, m {plan.m}"
         )
     elif isinstance(plan, ControlPlan):
-        yield from _control(number, plan)
+        symbols = [region.symbol for region in plan.regions]
+        yield from _control(number, plan, symbols)
+    elif isinstance(plan, RegisterPlan):
+        keys = [repr(region) for region in plan.regions]
+        yield from _control(number, plan.control, keys)
+        for region in dict.fromkeys(plan.regions):
+            yield f"  in registers: {region!r}"
+            yield from (f"    {line}" for line in region_lines(region.graph))
     elif isinstance(plan, AllocatePlan):
         yield f"k{number}: allocate {plan.nbytes} bytes"
     else:
@@ -126,8 +134,7 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         )
 
 
-def _control(number: int, plan: ControlPlan) -> Iterator[str]:
-    calls = [region.symbol for region in plan.regions]
+def _control(number: int, plan: ControlPlan, calls: Sequence[str]) -> Iterator[str]:
     if plan.kind == "switch":
         yield f"k{number}: switch to {', '.join(calls)}"
     elif plan.kind == "scan":

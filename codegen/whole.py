@@ -19,6 +19,7 @@ from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
+from .register_loops import RegisterPlan, emit_registers
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
@@ -66,6 +67,7 @@ WholePlan = (
     | FactorizePlan
     | CheckPlan
     | ControlPlan
+    | RegisterPlan
     | AllocatePlan
 )
 
@@ -159,6 +161,8 @@ def emit_whole(
         emit_scan(module, target, name, plan, names)
     elif isinstance(plan, ControlPlan):
         emit_control(module, name, plan, names)
+    elif isinstance(plan, RegisterPlan):
+        emit_registers(module, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
     else:
