@@ -65,6 +65,7 @@ class Options:
 
     disable: frozenset[str] = frozenset()  # names of passes to leave out
     fuse: bool = True
+    registers: bool = True  # small loops
     level: int = 1  # of LLVM's pipeline
 
 
@@ -346,8 +347,9 @@ def _compile(graph: Graph, options: Options) -> Program:
     ready = pipeline.run(graph, options.disable)
     clock.append(perf_counter())
     text, (lowered,) = lower(
-        [(ready, "program")], host(), fuse=options.fuse, embed=False
-    )
+        [(ready, "program")], host(), fuse=options.fuse, embed=False,
+        registers=options.registers,
+    )  # fmt: skip
     clock.append(perf_counter())
     made = checked_object(text, host(), options.level)
     clock.append(perf_counter())

@@ -148,11 +148,13 @@ class How:
     level: int = 1
     target: Target = field(default_factory=host)
     embed: bool = True
+    registers: bool = True
 
     def __str__(self) -> str:
         words = [f"O{self.level}", f"{self.target.vector_bits} bits"]
         words += ["masks"] if self.target.has_masks else []
         words += ["fused"] if self.fuse else ["unfused"]
+        words += [] if self.registers else ["no registers"]
         return " ".join([*words, *(f"no {d}" for d in sorted(self.disable))])
 
 
@@ -283,7 +285,7 @@ def natives(graphs: Sequence[Graph], how: How = PLAIN) -> list[Native]:
     """Compile graphs into one module."""
     ready = [pipeline.run(g, how.disable) for g in graphs]
     named = [(g, f"p{k}") for k, g in enumerate(ready)]
-    text, lowered = lower(named, how.target, how.fuse, how.embed)
+    text, lowered = lower(named, how.target, how.fuse, how.embed, how.registers)
     library = Library(emit_object(text, how.target, how.level))
     return [
         Native(
