@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .tracer.implicit import custom_linear_solve, custom_root
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
+    from .tracer.mode import interpret
     from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
@@ -68,6 +69,7 @@ _TOOLS = {
     "graph_text": ".reading",
     "hessian": ".tracer.jacobians",
     "hvp": ".tracer.jacobians",
+    "interpret": ".tracer.mode",
     "jacobian": ".tracer.jacobians",
     "jvp": ".tracer.pushing",
     "linearize": ".tracer.pushing",
@@ -123,6 +125,7 @@ __all__ = [
     "graph_text",
     "hessian",
     "hvp",
+    "interpret",
     "jacobian",
     "jvp",
     "linalg",

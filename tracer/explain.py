@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..ir.graph import Value
 from ..ir.passes import pipeline
 from ..ir.passes.partition import Decision, Fate, partition
 from ..ir.report import Kernel, ProgramReport, times_text
@@ -39,6 +40,7 @@ class Explanation:
         seconds: what each stage took, tracing included.
         decisions: the fate of every forward value of a gradient; also of a function
             that `vjp` was taken of.
+        paths: the paths of a function that is split at its branches, this one first.
         residual_bytes: the size of the values that the adjoint reads.
     """
 
@@ -54,6 +56,7 @@ class Explanation:
     seconds: dict[str, float]
     decisions: tuple[Decision, ...]
     residual_bytes: "int | SizeExpr"
+    paths: tuple[str, ...] = ()
 
     def of_fate(self, fate: Fate) -> list[Decision]:
         """Return the forward values that were kept, recomputed or pruned."""
@@ -70,6 +73,10 @@ class Explanation:
             lines.append(f"signatures compiled so far: {len(self.signatures)}")
             lines += [f"  {why}" for why in self.signatures[:_SHOWN]]
             lines += _more(len(self.signatures))
+        if self.paths:
+            lines.append(f"paths so far: {len(self.paths)}, this one first")
+            lines += [f"  {path}" for path in self.paths[:_SHOWN]]
+            lines += _more(len(self.paths))
         lines.append(f"called by: {self.entry}")
         lines.append(
             f"program: {self.traced} operations traced, {program.operations} after "
@@ -133,6 +140,7 @@ def explain(
     where: Sequence[str],
     kinds: Sequence[Kind],
     signatures: tuple[str, ...],
+    paths: tuple[str, ...] = (),
 ) -> Explanation:
     """Explain one compiled signature.
 
@@ -142,6 +150,7 @@ def explain(
         where: the paths of the leaves of its arguments.
         kinds: what the leaves are.
         signatures: why each signature was compiled.
+        paths: the paths of a function that is split at its branches.
     """
     graph, program = made.graph, made.program
     assert program is not None, "compiled"
@@ -155,7 +164,7 @@ def explain(
         for k, (path, kind) in enumerate(zip(where, kinds, strict=True))
         if k not in taken
     )
-    results = graph.outputs[: len(graph.outputs) - len(made.checks)]
+    results = _results(made)
     decisions, size = _kept(made)
     entry = report.call_path
     if made.entry is None:
@@ -173,10 +182,19 @@ def explain(
         seconds={"trace": made.seconds, **report.seconds},
         decisions=decisions,
         residual_bytes=size,
+        paths=paths,
     )
 
 
+def _results(made: "Compiled") -> Sequence[Value]:
+    """Return the outputs that are the function's, not of its checks and decisions."""
+    outputs = made.graph.outputs
+    return outputs[: len(outputs) - len(made.checks) - len(made.decisions)]
+
+
 def _why_not_direct(made: "Compiled") -> str:
+    if made.decisions:
+        return "decisions are checked"
     if made.checks:
         return "check_numerics is called inside"
     if not made.arrays:
@@ -193,8 +211,7 @@ def _kept(made: "Compiled") -> "tuple[tuple[Decision, ...], int | SizeExpr]":
         return tuple(halves.decisions()), halves.bytes
     graph = made.graph
     primals = list(dict.fromkeys(made.primals))
-    outputs = graph.outputs[: len(graph.outputs) - len(made.checks)]
-    rest = [x for x in outputs if x not in primals]
+    rest = [x for x in _results(made) if x not in primals]
     joint = graph.replace(graph.nodes, [*primals, *rest])
     joint.output_names = [f"out{k}" for k in range(len(joint.outputs))]
     halves = partition(pipeline.run(joint), len(primals))

@@ -61,6 +61,8 @@ class Trace:
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
+        # says whether values are true, where `if` and `while` split the program
+        self.decide: Callable[[Trace, Value], bool] | None = None
         self.gone: set[Value] = set()  # rows that are arrays of rows now
 
     # -- ops -----------------------------------------------------------------------

@@ -60,36 +60,19 @@ def nested(x: Any, a: Any) -> Any:
     return np.sum(last) * np.mean(stack)
 
 
-# why a gradient is interpreted only
-NOT_NATIVE = {
-    by_while: "no caller of native code lends memory that grows with the steps",
-    with_few_checkpoints: "an adjoint that keeps few carries has no native form",
-}
-
 PROGRAMS = [
     by_while, by_count, by_scan, with_few_checkpoints, by_map, by_branch, nested,
 ]  # fmt: skip
 
 
-def skip_native(f: Callable[..., Any], request: pytest.FixtureRequest) -> None:
-    if f in NOT_NATIVE and "native" in request.node.name:
-        pytest.skip(NOT_NATIVE[f])
-
-
 @pytest.mark.parametrize("f", PROGRAMS)
-def test_a_gradient_is_that_of_finite_differences(
-    f: Callable[..., Any], request: pytest.FixtureRequest
-) -> None:
-    skip_native(f, request)
+def test_a_gradient_is_that_of_finite_differences(f: Callable[..., Any]) -> None:
     for x in (np.array([0.3, -0.2, 0.5]), np.array([-0.4, 0.1, 0.2])):
         pb.check_grads(f, x, A)
 
 
 @pytest.mark.parametrize("f", PROGRAMS)
-def test_a_tape_has_the_gradient_of_a_decorated_function(
-    f: Callable[..., Any], request: pytest.FixtureRequest
-) -> None:
-    skip_native(f, request)
+def test_a_tape_has_the_gradient_of_a_decorated_function(f: Callable[..., Any]) -> None:
     x = np.array([0.3, -0.2, 0.5])
     wanted = pb.grad(f, argnums=(0, 1))(x, A)
     v, w = pb.Variable(x), pb.Variable(A)
