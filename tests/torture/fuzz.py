@@ -45,7 +45,7 @@ Array = np.ndarray[Any, Any]
 
 ULPS = 8.0  # of an elementary function
 SUMMED = 4.0  # of a sum, relative to the sum of magnitudes, for each doubling
-PASSES = frozenset(pipeline.BY_NAME)
+PASSES = pipeline.NAMES
 IOTA = OPS["iota"]
 BY_REFLECTION = ("gammaln", "digamma", "polygamma")
 BASE = How(fuse=False, disable=PASSES)
