@@ -41,7 +41,9 @@ from .tracer.variable import Variable
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
     from .tracer.control import cond, fori_loop, map, scan, switch, while_loop
+    from .tracer.custom import checkpoint, custom_jvp, custom_vjp
     from .tracer.explain import Explanation
+    from .tracer.implicit import custom_linear_solve, custom_root
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
     from .tracer.mode import interpret
@@ -57,7 +59,12 @@ _TOOLS = {
     "Pullback": ".tracer.vjp",
     "adjoint_text": ".reading",
     "check_grads": ".tracer.check_grads",
+    "checkpoint": ".tracer.custom",
     "cond": ".tracer.control",
+    "custom_jvp": ".tracer.custom",
+    "custom_linear_solve": ".tracer.implicit",
+    "custom_root": ".tracer.implicit",
+    "custom_vjp": ".tracer.custom",
     "fori_loop": ".tracer.control",
     "graph_text": ".reading",
     "hessian": ".tracer.jacobians",
@@ -105,8 +112,13 @@ __all__ = [
     "adjoint_text",
     "check_grads",
     "check_numerics",
+    "checkpoint",
     "cond",
     "constant",
+    "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
+    "custom_vjp",
     "fori_loop",
     "function",
     "grad",

@@ -7,6 +7,7 @@ from .driver import Launch
 from .late import AllocatePlan, number_cells
 from .memory import Buffer
 from .plan import KernelPlan
+from .register_loops import RegisterPlan
 from .whole import WholePlan
 
 AnyPlan = KernelPlan | WholePlan
@@ -33,7 +34,8 @@ def with_cells(
                 continue
             waiting.remove(buffer)
             cell = Buffer("cell", buffer.type, buffer.number)
-            if isinstance(plan, ControlPlan) and plan.trips == _rows(buffer):
+            held = plan.control if isinstance(plan, RegisterPlan) else plan
+            if isinstance(held, ControlPlan) and held.trips == _rows(buffer):
                 buffers[k] = cell  # the loop allocates as it goes
                 continue
             out.append((AllocatePlan(buffer.nbytes), Launch(0, (cell,), (0,), (0,))))

@@ -26,7 +26,8 @@ class _Counter:
         return instruction
 
 
-def _count(body: ScalarBody, operands: int, params: Any) -> int:
+def scalar_cost(body: ScalarBody, operands: int, params: Any) -> int:
+    """Return the cost of a scalar body in cheap instructions."""
     counter = _Counter()
     body(counter, *[0] * operands, **dict(params))
     return counter.total
@@ -38,7 +39,7 @@ def body_cost(primitive: Primitive, params: Any, operands: int) -> int:
     found = _CACHE.get(key)
     if found is None:
         assert isinstance(primitive.form, Map)
-        found = _CACHE[key] = _count(primitive.form.scalar, operands, params)
+        found = _CACHE[key] = scalar_cost(primitive.form.scalar, operands, params)
     return found
 
 

@@ -6,11 +6,13 @@ them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
+from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, late_sizes
@@ -25,11 +27,13 @@ from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import FARTHEST, Bound, KernelPlan, Planner
-from .regions import lower_control, may_fail, run_by
+from .regions import lower_control
+from .register_loops import RegisterPlan
 from .repeat import Repeats, describe
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
+from .small import failing, regions_run
 from .target import Target
 from .views import strip_views
 from .whole import (
@@ -69,7 +73,8 @@ class Lowered:
         if any(x.loops for x in self.regions.values()):
             return True
         plans = [self.plans[x.kernel] for x in self.launches]
-        return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in plans)
+        held = [x.control if isinstance(x, RegisterPlan) else x for x in plans]
+        return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in held)
 
     @property
     def grows(self) -> bool:
@@ -83,6 +88,7 @@ class ModuleBuilder:
 
     target: Target
     fuse: bool = True
+    registers: bool = True  # small loops run in registers
     embed: bool = True  # captured arrays become data of the object, else addresses
     module: Module = field(init=False)
     _numbers: dict[AnyPlan, int] = field(default_factory=dict)
@@ -123,20 +129,23 @@ class ModuleBuilder:
             if isinstance(item, LoopLaunch):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
-                launch = Launch(0, bound.buffers, writes, bound.offsets)
+                launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
                 made.append((bound.plan, launch))
                 continue
             if isinstance(item.node.primitive.form, Control):
-                held = self._regions_of(item.node, symbol, checks)
-                regions.update((x.symbol, x) for x in held)
-                made.append(_launch_control(item.node, held, schedule, checks))
+                control, buffers, writes = lower_control(
+                    item.node, schedule, checks, self.registers,
+                    partial(self._functions, item.node, symbol, checks, regions),
+                )  # fmt: skip
+                made.append((control, Launch(0, buffers, writes, (0,) * len(buffers))))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
                 assert scratch is not None
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
-            made.append((plan, Launch(0, buffers, writes, offsets)))
+            launch = Launch(0, buffers, writes, offsets, _locs(item))
+            made.append((plan, launch))
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
@@ -160,22 +169,26 @@ class ModuleBuilder:
         self._drive(lowered, schedule, entry)
         return lowered
 
-    def _regions_of(self, node: Node, symbol: str, checks: list[Node]) -> list[Lowered]:
-        """Return the regions of a control op, lowered; equal ones are lowered once.
+    def _functions(
+        self, node: Node, symbol: str, checks: list[Node], known: dict[str, Lowered]
+    ) -> list[Region]:
+        """Return the regions of a control op as functions; equal ones are one.
 
         A region that may fail is lowered for each op that holds it: its status names
-        operations of its own.
+        operations of its own. `known` receives what the functions were lowered to.
         """
-        out: list[Lowered] = []
-        for held in run_by(node):
-            key: tuple[str, int] = (held.key, id(held) if may_fail(held) else 0)
+        out: list[Region] = []
+        for held in regions_run(node):
+            key = (held.key, id(held) if failing([held]) else 0)
             found = self._regions.get(key)
             if found is None:
                 name = f"r{len(self._regions)}_{symbol}"
                 self._kept.append(held)  # so that no other has its id
                 found = self._add(held.graph, name, checks, entry=False)
                 self._regions[key] = found
-            out.append(found)
+            known[found.symbol] = found
+            call = RegionCall(f"pb_{found.symbol}", tuple(found.graph.sizes))
+            out.append(Region(call, found.workspace))
         return out
 
     def text(self) -> str:
@@ -235,17 +248,6 @@ def _demand_known(graph: Graph, late: frozenset[str]) -> None:
                 )
 
 
-def _launch_control(
-    node: Node, regions: Sequence[Lowered], schedule: Schedule, checks: list[Node]
-) -> tuple[AnyPlan, Launch]:
-    called = [
-        Region(RegionCall(f"pb_{x.symbol}", tuple(x.graph.sizes)), x.workspace)
-        for x in regions
-    ]
-    plan, buffers, writes = lower_control(node, called, schedule, checks)
-    return plan, Launch(0, buffers, writes, (0,) * len(buffers))
-
-
 def _bind_captures(graph: Graph, schedule: Schedule) -> None:
     """Make constants of captured arrays: they are no inputs of the native program."""
     first = len(graph.inputs) - len(graph.captures)
@@ -261,6 +263,16 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
     everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
+
+
+def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
+    """Return where the user called what a launch makes."""
+    if isinstance(item, Whole):
+        nodes: list[Node | None] = [item.node]
+    else:
+        values = [*item.stores, *[x for x, _ in item.copies]]
+        nodes = [*item.reduces, *[x.node for x in values]]
+    return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
 
 
 def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:
@@ -361,8 +373,9 @@ def lower(
     target: Target,
     fuse: bool = True,
     embed: bool = True,
+    registers: bool = True,
 ) -> tuple[str, list[Lowered]]:
     """Return the LLVM IR of a module with these (graph, symbol) programs."""
-    builder = ModuleBuilder(target, fuse, embed)
+    builder = ModuleBuilder(target, fuse, registers, embed)
     lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
     return builder.text(), lowered

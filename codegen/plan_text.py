@@ -5,6 +5,7 @@ from .control import ControlPlan
 from .factorize import FactorizePlan
 from .late import AllocatePlan
 from .plan import Apply, KernelPlan
+from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
@@ -35,11 +36,10 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"{plan.kind} of {plan.batch} matrices of {plan.n} rows{sides}"
     if isinstance(plan, CheckPlan):
         return f"check of {plan.total} indices against {plan.extent}"
+    if isinstance(plan, RegisterPlan):
+        return f"{_control(plan.control, len(plan.regions))}, in registers"
     if isinstance(plan, ControlPlan):
-        if plan.kind == "switch":
-            return f"choice of {len(plan.regions)} branches"
-        steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
-        return f"loop, {steps} a body with {len(plan.carries)} carries"
+        return _control(plan, len(plan.regions))
     if isinstance(plan, RevolvePlan):
         return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
     if isinstance(plan, AllocatePlan):
@@ -49,3 +49,10 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
 
 def _space(extents: tuple[Size, ...]) -> str:
     return "[" + ",".join(map(str, extents)) + "]"
+
+
+def _control(plan: ControlPlan, branches: int) -> str:
+    if plan.kind == "switch":
+        return f"choice of {branches} branches"
+    steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
+    return f"loop, {steps} a body with {len(plan.carries)} carries"

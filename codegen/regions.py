@@ -1,58 +1,51 @@
-"""Which regions a control op runs, and the launch it becomes."""
+"""The launch that a control op becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..ir.forms import Control
 from ..ir.graph import Node
-from ..ir.primitive import Effect
-from ..ir.subgraph import SubGraph
 from .control import ControlPlan, Region, plan_control, stored_operands, work_buffer
 from .launches import Schedule
 from .memory import Buffer
+from .register_loops import RegisterPlan, fits_registers, plan_registers
 from .revolve import RevolvePlan, plan_revolve
+from .small import failing, regions_run
 
-
-def run_by(node: Node) -> list[SubGraph]:
-    """Return the regions that an op runs, the condition of a loop first."""
-    params = node.params
-    if "branches" in params:
-        return list(params["branches"])
-    return [params[name] for name in ("cond", "body", "back") if name in params]
-
-
-def may_fail(held: SubGraph) -> bool:
-    """Return whether a status may name an operation of a region."""
-    stack = [held]
-    while stack:
-        for node in stack.pop().graph.nodes:
-            form = node.primitive.form
-            if isinstance(form, Control):
-                if "branches" in node.params:
-                    return True
-                stack.extend(run_by(node))
-            elif Effect.RAISES in node.primitive.effects:
-                return True
-    return False
+AnyControl = ControlPlan | RegisterPlan | RevolvePlan
 
 
 def lower_control(
-    node: Node, regions: Sequence[Region], schedule: Schedule, checks: list[Node]
-) -> tuple[ControlPlan | RevolvePlan, tuple[Buffer, ...], tuple[int, ...]]:
+    node: Node,
+    schedule: Schedule,
+    checks: list[Node],
+    registers: bool,
+    functions: Callable[[], Sequence[Region]],
+) -> tuple[AnyControl, tuple[Buffer, ...], tuple[int, ...]]:
     """Return the plan of a control op, the buffers of its slots, and those it writes.
 
-    A choice may fail: it is appended to `checks`.
+    What may fail is appended to `checks`. `functions` lowers the regions to functions;
+    with `registers`, small ones are part of the plan.
     """
     form = node.primitive.form
     assert isinstance(form, Control)
     if form.kind == "revolve":
-        return _revolve(node, regions, schedule)
+        return _revolve(node, functions(), schedule)
     number = len(checks)
     if form.kind == "switch":
         checks.append(node)
-    plan = plan_control(node, form.kind, regions, number)
+    held = regions_run(node)
+    plan: ControlPlan | RegisterPlan
+    work: list[Buffer] = []
+    if registers and fits_registers(held):
+        control = plan_control(node, form.kind, (), number)
+        plan = plan_registers(control, held, len(checks))
+        checks.extend(failing(held))
+    else:
+        plan = plan_control(node, form.kind, functions(), number)
+        work = work_buffer(plan.work)
     reads = [schedule.memory(node.operands[k]) for k in stored_operands(node)]
     results = [schedule.buffers[x] for x in node.results]
-    buffers = (*reads, *results, *work_buffer(plan.work))
+    buffers = (*reads, *results, *work)
     return plan, buffers, tuple(range(len(reads), len(buffers)))
 
 

@@ -7,7 +7,7 @@ one line a step and where results go; `a0`, `a1` are the loop variables, `s0` a 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..ir.text import params_text
+from ..ir.text import params_text, region_lines
 from ..ir.types import DType, Shape
 from .control import ControlPlan
 from .factorize import FactorizePlan
@@ -27,6 +27,7 @@ from .plan import (
     Position,
     Step,
 )
+from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
@@ -117,7 +118,14 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
             f"n {plan.n}, m {plan.m}"
         )
     elif isinstance(plan, ControlPlan):
-        yield from _control(number, plan)
+        symbols = [region.symbol for region in plan.regions]
+        yield from _control(number, plan, symbols)
+    elif isinstance(plan, RegisterPlan):
+        keys = [repr(region) for region in plan.regions]
+        yield from _control(number, plan.control, keys)
+        for region in dict.fromkeys(plan.regions):
+            yield f"  in registers: {region!r}"
+            yield from (f"    {line}" for line in region_lines(region.graph))
     elif isinstance(plan, RevolvePlan):
         yield (
             f"k{number}: back over {plan.length} steps from {plan.places} checkpoints: "
@@ -132,8 +140,7 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         )
 
 
-def _control(number: int, plan: ControlPlan) -> Iterator[str]:
-    calls = [region.symbol for region in plan.regions]
+def _control(number: int, plan: ControlPlan, calls: Sequence[str]) -> Iterator[str]:
     if plan.kind == "switch":
         yield f"k{number}: switch to {', '.join(calls)}"
     elif plan.kind == "scan":

@@ -19,6 +19,7 @@ from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
+from .register_loops import RegisterPlan, emit_registers
 from .revolve import RevolvePlan, emit_revolve
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
@@ -67,6 +68,7 @@ WholePlan = (
     | FactorizePlan
     | CheckPlan
     | ControlPlan
+    | RegisterPlan
     | AllocatePlan
     | RevolvePlan
 )
@@ -161,6 +163,8 @@ def emit_whole(
         emit_scan(module, target, name, plan, names)
     elif isinstance(plan, ControlPlan):
         emit_control(module, name, plan, names)
+    elif isinstance(plan, RegisterPlan):
+        emit_registers(module, name, plan, names)
     elif isinstance(plan, RevolvePlan):
         emit_revolve(module, name, plan, names)
     elif isinstance(plan, AllocatePlan):

@@ -29,6 +29,10 @@ class ArrayBuilder(Builder):
         """Return a value that holds a copy of `array`."""
         raise NotImplementedError
 
+    def capture(self, array: Array) -> Value:
+        """Return a value that holds an array a program captured."""
+        return self.array(array)
+
     def number(self, number: np.generic) -> Value:
         """Return a value that holds a NumPy scalar; its dtype is strong."""
         return self.constant(number)

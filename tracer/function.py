@@ -96,8 +96,10 @@ class Function:
 
     @property
     def compilations(self) -> int:
-        """How many programs have been compiled."""
-        return len({id(m) for m in self._compiled.values() if m.program is not None})
+        """How many programs have been compiled; those of `vjp` are two."""
+        made = {id(m): m for m in self._compiled.values()}.values()
+        plain = sum(m.program is not None for m in made)
+        return plain + 2 * sum(len(m.made) for m in made)
 
     def graph(self, *args: Any, **options: Any) -> Graph:
         """Return the graph of a call, traced and not compiled.
@@ -291,7 +293,7 @@ class Function:
     def _keep(self, key: Any, made: Compiled, now: Any) -> None:
         if not made.why:
             known = [k[0] for k in self._compiled if k[1] == key[1]]
-            made.why = reason(known, now, self._reader.leaf_paths(now[0]))
+            made.why = reason(known, now, self._reader)
             if made.asked:
                 made.why += f"; {made.asked}"
         self._compiled[key] = made

@@ -53,7 +53,7 @@ class Jacobian(Gradient):
         nodes = trace.builder.nodes[start:]
         first = len(trace.builder.nodes)
         wrt = sources.wrt
-        if not self._forward(wrt, results):
+        if not self._goes_forward(wrt, results):
             blocks = by_rows(trace, nodes, wrt, results)
         else:
             blocks = by_columns(trace, nodes, wrt, results, self._symmetric)
@@ -89,7 +89,7 @@ class Jacobian(Gradient):
             f"{self._name}: the function returns no array{place_of(self._fun)}"
         )
 
-    def _forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
+    def _goes_forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
         """Return whether to go forward: where there are fewer columns than rows."""
         if self._mode != "auto":
             return self._mode == "forward"
@@ -219,11 +219,6 @@ class HessianProduct(Gradient):
     def _body(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
     ) -> Any:
-        if not args:
-            raise ArgumentError(
-                f"{self._name}: takes arguments, then a vector to multiply by: 0 given"
-                f"{place_of(self._fun)}"
-            )
         given, named, sources = self._sources(trace, args[:-1], options, fresh)
         wrt, b = sources.wrt, trace.builder
         along = sources.arrange(range(len(wrt)))
@@ -250,6 +245,11 @@ class HessianProduct(Gradient):
         return (products, unflatten(around, aux)) if self._has_aux else products
 
     def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+        if len(args) + len(options) < 2:
+            raise ArgumentError(
+                f"{self._name}: takes arguments, then a vector to multiply by: "
+                f"{len(args)} given{place_of(self._fun)}"
+            )
         super()._bind(args[:-1], options)
 
 

@@ -141,6 +141,12 @@ class Trace:
         what = described(found[0]._value) if found else "a traced array"
         made = found[0]._value.node if found else None
         where = f"\n  made at: {made.loc}" if made is not None and made.loc else ""
+        if not self.closed:
+            return EscapedValue(
+                f"{what} was used in another trace than its own, that of {self.name}"
+                f"{traced_at(user_loc(3))}{where}"
+                "\n  pass it as an argument, or return it among the residuals"
+            )
         return EscapedValue(
             f"{what} was used after the trace of {self.name} closed"
             f"{traced_at(user_loc(3))}{where}"

@@ -17,7 +17,7 @@ be kept: no half knows it before it ran the loop. So the loop runs again.
 
 from dataclasses import dataclass, field
 
-from ..forms import Literal, View
+from ..forms import Control, Literal, View
 from ..graph import Graph, Node, Value
 from ..primitive import Cost, Effect
 from ..sizes import SizeExpr, evaluate_size, names_in, product
@@ -172,7 +172,8 @@ class _Sweep:
 
 def find_unsized(joint: Graph) -> set[Value]:
     """Return the values whose types have a size that a loop of the program binds."""
-    bound = set(late_sizes(joint.nodes))
+    loops = [node for node in joint.nodes if type(node.primitive.form) is Control]
+    bound = set(late_sizes(loops))
     if not bound:
         return set()
     return {
@@ -189,7 +190,7 @@ def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Probl
     Cost: O(nodes + edges).
     """
     sweep = _Sweep(joint, roles, recompute)
-    there, never = sweep.there, sweep.never
+    there, never, unsized = sweep.there, sweep.never, sweep.unsized
     wanted = sweep.read - there
     found: list[Node] = []
     for node in reversed(joint.nodes):
@@ -219,13 +220,13 @@ def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Probl
                 count = sizes[x.type] = nominal_bytes(x.type)
             numbers[x] = len(values)
             values.append(x)
-            if x in sweep.unsized:
+            if unsized and x in unsized:
                 out.keep.append(_REFUSED)
                 out.price.append(0)
                 out.needs.append(list(needs))
                 out.read.append(x in sweep.read)
                 continue
-            beside = not sweep.unsized.isdisjoint(node.results)
+            beside = bool(unsized) and not unsized.isdisjoint(node.results)
             out.keep.append(_KEEP * count + (_ONE if forward else _MOVED))
             price = 0 if free else _AGAIN * count
             out.price.append(NEVER if node in never or beside else price)

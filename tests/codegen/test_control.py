@@ -23,6 +23,7 @@ from pullback.ir.sizes import evaluate_size
 from regions import program, scan, switch, while_loop
 
 NAMES = tuple(CASES)
+CALLS = How(registers=False)  # regions are functions, however small
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,9 +32,15 @@ def test_results_are_the_reference(name: str) -> None:
     wanted = interpret(graph, arrays)
     got = native(graph).guarded(arrays)
     assert_close(got, wanted, name, PROGRAM, largest([*arrays, *wanted]))
+    other = native(graph, CALLS).guarded(arrays)
+    assert_same_bits(other, got, name)
 
 
 HOWS = (
+    CALLS,
+    How(registers=False, level=0),
+    How(registers=False, fuse=False),
+    How(registers=False, target=replace(host(), vector_bits=128, has_masks=False)),
     How(fuse=False),
     How(level=0),
     How(level=2),
@@ -227,9 +234,18 @@ def test_ten_thousand_steps() -> None:
 
 def test_equal_regions_are_one_function() -> None:
     graph, _ = CASES["twice"]()
-    made = native(graph)
+    made = native(graph, CALLS)
     assert len(made.lowered.regions) == 1
     assert show_schedule(made.lowered) == TWICE
+
+
+def test_small_regions_run_in_registers() -> None:
+    graph, _ = CASES["polynomial back"]()
+    assert show_schedule(native(graph).lowered) == POLYNOMIAL
+    small = {"polynomial 8", "passed 3", "counted", "flags", "twice", "root"}
+    for name in sorted(small | {"large", "running 3", "countdown 2"}):
+        lowered = native(CASES[name]()[0]).lowered
+        assert bool(lowered.regions) == (name not in small), name
 
 
 TWICE = """\
@@ -273,4 +289,24 @@ region pb_r0_p0:
     %3: f64 = add %2, %1
     s2 <- %3
     s3 <- %2
+"""
+
+POLYNOMIAL = """\
+polynomial: 1 launches of 1 kernels, workspace 0 bytes
+  k0(input0, input2, input1, output0!, output1!)
+
+k0: scan of 5 steps, reverse: &2b5bc7328cf5b3d1
+  carries f64[]
+  elements f64[]
+  keeps f64[]
+  in registers: &2b5bc7328cf5b3d1
+    in %0: f64[] "r0"
+    in %1: f64[] "r1"
+    in %2: f64[] "r2"
+    %3: f64[] = mul %0, %2
+    %4: f64[] = fma %0, %2, %1
+    %5: f64[] = mul %0, %1
+    out %4 "out0"
+    out %5 "out1"
+    end
 """

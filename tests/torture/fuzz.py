@@ -9,6 +9,7 @@ bits of that first run. What fails is cut down and printed as text IR.
 """
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -24,10 +25,11 @@ from pullback.ir.adjoint import grad_graph
 from pullback.ir.errors import OpTypeError
 from pullback.ir.graph import Graph, Value
 from pullback.ir.interpreter import bind_sizes
+from pullback.ir.ops import OPS
 from pullback.ir.passes import pipeline
 from pullback.ir.passes.dce import dce
 from pullback.ir.passes.rebuild import renew, renewed
-from pullback.ir.primitive import as_results
+from pullback.ir.primitive import Primitive, as_results
 from pullback.ir.sizes import SizeExpr
 from pullback.ir.text import print_graph
 
@@ -37,13 +39,15 @@ sys.path += [str(TESTS / "torture"), str(TESTS / "codegen"), str(TESTS / "ir")]
 from compare import assert_close, scale_of  # noqa: E402
 from native import Fault, How, assert_same_bits, guarded, native  # noqa: E402
 from op_samples import resolve  # noqa: E402
-from programs_at_random import random_program  # noqa: E402
+from programs_at_random import WIDE, Made, Style, random_program  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 
 ULPS = 8.0  # of an elementary function
 SUMMED = 4.0  # of a sum, relative to the sum of magnitudes, for each doubling
 PASSES = pipeline.NAMES
+IOTA = OPS["iota"]
+BY_REFLECTION = ("gammaln", "digamma", "polygamma")
 BASE = How(fuse=False, disable=PASSES)
 
 
@@ -72,7 +76,12 @@ def check_node(node: Any, held: Mapping[Value, Array], env: Mapping[str, int]) -
     form = type(op.form).__name__
     got = [held[x] for x in node.results]
     with np.errstate(all="ignore"):
-        if form in ("Contract", "Reduce", "Scatter") and not op.exact:
+        if form == "Factorize":
+            check_factors(op, operands, params, got)
+            return
+        if (
+            form in ("Contract", "Reduce", "Scatter") or op.name == "recurrence"
+        ) and not op.exact:
             wanted = as_results(op.evaluate(*operands, **params))
             sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in operands]
             bound = as_results(op.evaluate(*sizes, **params))
@@ -85,6 +94,8 @@ def check_node(node: Any, held: Mapping[Value, Array], env: Mapping[str, int]) -
                 count = max((a.size for a in operands), default=1)
                 slack = SUMMED * (2 + np.log2(max(count, 1))) * np.finfo(x.dtype).eps
                 away = np.abs(x.astype(np.float64) - y)
+                if op.name == "prod":
+                    finite &= _stays_in_range(operands[0], params["axes"])
                 good = ~finite | (away <= slack * big) | (x == y)
                 assert good.all(), f"{op.name}: {x[~good][:3]}, {y[~good][:3]} expected"
             return
@@ -110,13 +121,88 @@ def check_node(node: Any, held: Mapping[Value, Array], env: Mapping[str, int]) -
             wanted = tuple(
                 np.asarray(w).astype(g.dtype) for w, g in zip(wanted, got, strict=True)
             )
+    if op.name == "mod" and params["real"]:
+        # as its record says, NaN where the quotient is too large
+        bits = 100 if got[0].dtype == np.float64 else 45
+        far = np.isnan(got[0]) & (np.abs(wide[0] / wide[1]) > 2.0**bits)
+        wanted = (np.where(far, np.nan, wanted[0]).astype(got[0].dtype),)
+    if op.name in BY_REFLECTION:
+        check_reflected(op, operands[0], params, got[0], wanted[0])
+        return
     scale = scale_of(op, operands)
     assert_close(got, wanted, op.name, 0.0 if op.exact else ULPS, scale)
 
 
-def instrumented(graph: Graph) -> tuple[Graph, list[Value]]:
-    """The program with every value as an output, and those values."""
-    values = [x for node in graph.nodes for x in node.results]
+def _stays_in_range(x: Array, axes: tuple[int, ...]) -> Array:
+    """Whether products stay in range in whatever order the factors are taken."""
+    size = np.abs(x.astype(np.longdouble))
+    info = np.finfo(x.dtype)
+    low = np.prod(np.where(size == 0, 1, np.minimum(size, 1)), axis=axes)
+    high = np.prod(np.maximum(size, 1), axis=axes)
+    return np.asarray((low >= float(info.smallest_normal)) & (high <= float(info.max)))
+
+
+def check_reflected(
+    op: Primitive, x: Array, params: Mapping[str, Any], got: Array, wanted: Array
+) -> None:
+    """Compare a function that has poles at 0, -1, ... with its reference.
+
+    Below 0 it is a difference of two terms, which are as large as the nearest pole
+    makes them, and errors are relative to those.
+    """
+    order = params.get("n", 0)
+    wide = x.astype(np.float64)
+    away = np.abs(wide - np.rint(wide))
+    terms = np.float64(1.0)
+    if op.name != "gammaln":
+        terms = math.factorial(order) * (1 + np.pi / away) ** (order + 1)
+    room = np.where((wide < 0.5) & (away > 0), terms, 0.0) + np.abs(wanted)
+    room = np.where(np.isfinite(room), room, 0.0)
+    info = np.finfo(x.dtype)
+    slack = (1 + order) * ULPS * float(info.eps)
+    same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+    same |= np.abs(got.astype(np.float64) - wanted) <= slack * room
+    assert same.all(), f"{op.name}: {got[~same][:3]}, {wanted[~same][:3]} expected"
+
+
+def check_factors(
+    op: Primitive,
+    operands: Sequence[Array],
+    params: Mapping[str, Any],
+    got: Sequence[Array],
+) -> None:
+    """Compare factors and solutions with the reference, one matrix after the other.
+
+    Errors are relative to the largest number of the matrix, of its right sides and of
+    the result. Of a matrix with a number that is not finite nothing is promised but the
+    types.
+    """
+    wanted = as_results(op.evaluate(*operands, **params))
+    assert [(g.dtype, g.shape) for g in got] == [(w.dtype, w.shape) for w in wanted]
+    matrix = operands[0]
+    for at in np.ndindex(matrix.shape[:-2]):
+        parts = [a[at] for a in operands]
+        largest = max((float(np.abs(a).max()) for a in parts if a.size), default=0.0)
+        if not largest < float(np.finfo(matrix.dtype).max) ** 0.25:
+            continue
+        for x, y in zip((g[at] for g in got), (w[at] for w in wanted), strict=True):
+            if x.dtype.kind != "f":
+                assert np.array_equal(x, y), f"{op.name}: {x}, {y} expected"
+                continue
+            size = max(largest, float(np.abs(y).max(initial=0.0)), 1e-30)
+            slack = 4 * ULPS * matrix.shape[-1] * float(np.finfo(x.dtype).eps)
+            away = np.abs(x.astype(np.float64) - y)
+            same = (away <= slack * size) | (x == y) | (np.isnan(x) & np.isnan(y))
+            assert same.all(), f"{op.name}: {x}, {y} expected"
+
+
+def instrumented(graph: Graph, literals: bool = True) -> tuple[Graph, list[Value]]:
+    """The program with every value as an output, and those values.
+
+    Constants may be left out: whoever uses one is checked with it.
+    """
+    nodes = [n for n in graph.nodes if literals or n.operands or n.primitive is IOTA]
+    values = [x for node in nodes for x in node.results]
     full = graph.replace(graph.nodes, [*values, *graph.outputs])
     full.output_names = [f"out{k}" for k in range(len(full.outputs))]
     return full, values
@@ -131,6 +217,7 @@ class Failure(Exception):
     def __init__(self, way: str, output: int, what: str) -> None:
         super().__init__(f"{way}: {what}")
         self.way, self.output = way, output
+        self.seed = -1
 
 
 def base_run(graph: Graph, arrays: Sequence[Array]) -> dict[Value, Array]:
@@ -144,14 +231,36 @@ def base_run(graph: Graph, arrays: Sequence[Array]) -> dict[Value, Array]:
         made = native(full, BASE).guarded(arrays)
     except (Fault, AssertionError) as error:
         raise Failure("base", -1, str(error)) from None
+    return check_nodes(graph, arrays, values, made)
+
+
+def check_nodes(
+    graph: Graph,
+    arrays: Sequence[Array],
+    values: Sequence[Value],
+    made: Sequence[Array],
+) -> dict[Value, Array]:
+    """Return every value of a program after checking each node.
+
+    `values` are those of `instrumented`, `made` what the native code gave for them.
+
+    Raises:
+        Failure: a node is wrong.
+    """
     held = dict(zip(graph.inputs, [*arrays, *graph.captures], strict=True))
     held.update(zip(values, made, strict=False))
     env = bind_sizes(graph, [held[x].shape for x in graph.inputs], {})
-    for node in graph.nodes:
-        try:
-            check_node(node, held, env)
-        except AssertionError as error:
-            raise Failure("node", -1, str(error)) from None
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            if node.results[0] not in held:
+                params = {k: resolve(v, env) for k, v in node.params.items()}
+                made = as_results(node.primitive.evaluate(**params))
+                held.update(zip(node.results, made, strict=True))
+                continue
+            try:
+                check_node(node, held, env)
+            except AssertionError as error:
+                raise Failure("node", -1, str(error)) from None
     return held
 
 
@@ -181,7 +290,12 @@ def check_program(
     held = base_run(graph, arrays)
     for name in chosen:
         run_way(graph, arrays, held, name)
-    floats = [held[x].ravel() for x in graph.outputs if x.type.dtype.is_float]
+    return finite_part([held[x] for x in graph.outputs])
+
+
+def finite_part(results: Sequence[Array]) -> float:
+    """Return which part of the floats is finite."""
+    floats = [x.ravel() for x in results if x.dtype.kind == "f"]
     total = np.concatenate([f.astype(np.float64) for f in floats] or [np.zeros(1)])
     return float(np.mean(np.isfinite(total))) if total.size else 1.0
 
@@ -279,23 +393,51 @@ def shrink(
 # --- many programs --------------------------------------------------------------------
 
 
-def one(seed: int, counts: Counter[str], chosen: Sequence[str] = ()) -> None:
+ORDERS = (0, 1, 1, 2)  # how often a program is differentiated; the last if it is small
+
+
+def differentiated(made: Made, order: int) -> Graph:
+    """Return a program, its gradient, or the gradient of that."""
+    graph = made.graph
+    for _ in range(order if made.wrt else 0):
+        graph = grad_graph(graph, made.wrt)
+    return graph
+
+
+def count_program(
+    counts: Counter[str], made: Made, graph: Graph, order: int, part: float
+) -> None:
+    """Count what a program that was checked is made of."""
+    counts["programs"] += 1
+    counts[f"order {order if made.wrt else 0}"] += 1
+    counts["nodes"] += len(graph.nodes)
+    size = len(made.graph.nodes)
+    top = next((k for k in (12, 20, 40, 60) if size <= k), None)
+    counts[f"of up to {top} nodes" if top else "of more than 60 nodes"] += 1
+    counts["mostly finite"] += part > 0.5
+    counts.update(f"form {type(n.primitive.form).__name__}" for n in graph.nodes)
+    counts.update(f"dtype {x.type.dtype.name}" for n in graph.nodes for x in n.results)
+
+
+def one(
+    seed: int,
+    counts: Counter[str],
+    chosen: Sequence[str] = (),
+    style: Style = WIDE,
+    orders: Sequence[int] = ORDERS,
+) -> None:
     """Make, differentiate and check one program.
 
     Raises:
         Failure: with the program, cut down, as a note.
     """
     rng = random.Random(seed)
-    made = random_program(rng)
-    order = rng.choice((0, 1, 1, 2) if len(made.graph.nodes) < 16 else (0, 1, 1))
-    graph = made.graph
-    floats = made.wrt
+    made = random_program(rng, style)
+    order = rng.choice(orders if len(made.graph.nodes) < 16 else orders[:-1])
     try:
-        for _ in range(order):
-            if floats:
-                graph = grad_graph(graph, floats)
+        graph = differentiated(made, order)
     except OpTypeError as error:
-        counts[f"skipped: {str(error).splitlines()[0][:60]}"] += 1
+        counts[f"no program: {str(error).splitlines()[0][:60]}"] += 1
         return
     arrays = made.arrays(rng)
     names = list(chosen or ["fused", rng.choice(list(ways())[1:])])
@@ -309,13 +451,8 @@ def one(seed: int, counts: Counter[str], chosen: Sequence[str] = ()) -> None:
             "\n".join(f"{a.dtype}{list(a.shape)} {a!r}" for a in few)[:4000]
         )
         raise
-    counts["programs"] += 1
     counts.update(f"compiled {name}" for name in names)
-    counts[f"order {order}"] += 1
-    counts["nodes"] += len(graph.nodes)
-    counts["mostly finite"] += part > 0.5
-    for node in graph.nodes:
-        counts[f"form {type(node.primitive.form).__name__}"] += 1
+    count_program(counts, made, graph, order, part)
 
 
 def main() -> None:

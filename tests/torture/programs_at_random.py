@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pullback.ir.forms import Map
@@ -11,13 +11,14 @@ from pullback.ir.graph import Graph, Value
 from pullback.ir.ops import OPS, new_builder
 from pullback.ir.sizes import SizeExpr, evaluate_size, named, smax
 from pullback.ir.types import BOOL, DTYPES, F32, F64, I64, DType, TensorType
+from steps_at_random import Steps
 
 Array = np.ndarray[Any, Any]
 Size = int | SizeExpr
 
 LARGEST = 3000  # elements of one value
 LENGTHS = (2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40)
-INTEGERS = ("i64", "i64", "i32", "i8", "u8", "u32", "u64")
+INTEGERS = ("i64", "i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64")
 
 
 def _maps(arity: int) -> list[str]:
@@ -41,6 +42,36 @@ TESTS = ("eq", "ne", "lt", "le", "gt", "ge")
 TAME = ("sin", "cos", "tanh", "sigmoid", "add", "sub", "mul", "maximum", "minimum")
 
 
+class Style(NamedTuple):
+    """How large programs are."""
+
+    lengths: tuple[int, ...]  # of axes that are numbers; of named sizes: LENGTHS
+    sums: int  # values that the first output, a scalar, sums
+    nodes: tuple[tuple[int, int, float], ...]  # ranges of nodes, and their weights
+    names: tuple[tuple[str, ...], ...]  # of sizes
+    ranks: tuple[int, ...]
+
+
+#: Much in one program, many shapes.
+WIDE = Style(
+    (1, 2, 3, 4, 5, 6, 8, 17, 33),
+    4,
+    ((10, 50, 0.7), (50, 150, 0.3)),
+    ((), ("n",), ("n",), ("n", "m")),
+    (0, 1, 2, 2, 3),
+)
+#: From 5 to 60 nodes, most up to 20; few shapes, so that kernels repeat.
+SMALL = Style(
+    (1, 2, 3),
+    1,
+    ((5, 12, 0.65), (12, 20, 0.25), (20, 45, 0.1)),
+    (("n", "m"),),
+    (0, 1, 2, 2, 3),
+)
+
+SPECIAL = (np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, 1e-40, 1e300)
+
+
 @dataclass
 class Made:
     """A program with a float scalar as first output, and what to feed it."""
@@ -59,7 +90,9 @@ class Made:
             if dtype.is_float:
                 made = draw.integers(-24, 25, shape) / 8
                 if draw.random() < 0.1:
-                    odd = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, 1e300])
+                    info = np.finfo(dtype.numpy)
+                    edges = (info.max, info.smallest_normal, info.smallest_subnormal)
+                    odd = np.array([*SPECIAL, *(float(x) for x in edges)])
                     made = np.where(
                         draw.random(shape) < 0.1, draw.choice(odd, shape), made
                     )
@@ -77,14 +110,15 @@ class Made:
         return out
 
 
-class Generator:
+class Generator(Steps):
     """A program being made."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, style: Style) -> None:
         self.rng = rng
+        self.style = style
         self.b = new_builder(strict=rng.random() < 0.2)
         self.env: dict[str, int] = {}
-        for name in rng.choice(((), ("n",), ("n",), ("n", "m"))):
+        for name in rng.choice(style.names):
             self.b.sizes.append(name)
             self.env[name] = rng.choice(LENGTHS)
         if self.env and rng.random() < 0.05:
@@ -101,7 +135,7 @@ class Generator:
     def length(self) -> Size:
         if self.env and self.rng.random() < 0.6:
             return named(self.rng.choice(list(self.env)))
-        return self.rng.choice((1, 2, 3, 4, 5, 6, 8, 17, 33))
+        return self.rng.choice(self.style.lengths)
 
     def input(self, dtype: DType, shape: tuple[Size, ...]) -> Value:
         x = self.b.input(TensorType(dtype, shape), f"x{len(self.b.inputs)}")
@@ -113,7 +147,7 @@ class Generator:
         for name in self.env:
             self.input(self.main, (named(name),))
         for k in range(self.rng.randrange(1, 4)):
-            rank = self.rng.choice((0, 1, 2, 2, 3))
+            rank = self.rng.choice(self.style.ranks)
             shape = tuple(self.length() for _ in range(rank))
             if self.count(shape) > LARGEST // 4:
                 shape = shape[:1]
@@ -121,9 +155,9 @@ class Generator:
             dtype = self.main
             if kind < 0.15:
                 dtype = F32 if self.main is F64 else F64
-            elif kind < 0.25:
+            elif kind < 0.4:
                 dtype = DTYPES[self.rng.choice(INTEGERS)]
-            elif kind < 0.3:
+            elif kind < 0.47:
                 dtype = BOOL
             self.input(dtype, shape)
 
@@ -180,6 +214,9 @@ class Generator:
             (self.contracted, 3), (self.gathered, 2), (self.scattered, 1),
             (self.constant, 1), (self.centred, 1), (self.sized, 1),
             (self.scanned, 1), (self.overwritten, 1), (self.bits, 1),
+            (self.multiplied, 0.5), (self.shifted, 0.5), (self.diagonal, 0.7),
+            (self.counted, 0.4), (self.asked, 0.3), (self.held, 0.2),
+            (self.derived, 0.3), (self.factored, 0.4),
         )  # fmt: skip
         names, weights = zip(*kinds, strict=True)
         made = self.rng.choices(names, weights)[0]()
@@ -488,16 +525,21 @@ class Generator:
         return self.b.mul(x, self.b.constant(size, x.type.dtype, x.type.shape))
 
 
-def random_program(rng: random.Random) -> Made:
+def random_program(rng: random.Random, style: Style = WIDE) -> Made:
     """Return a program whose first output is a float scalar."""
-    g = Generator(rng)
+    g = Generator(rng, style)
     g.start()
-    for _ in range(rng.randrange(5, 61 if rng.random() < 0.3 else 25)):
+    (low, high, _), *_ = rng.choices(
+        style.nodes, [weight for *_, weight in style.nodes]
+    )
+    wanted = rng.randrange(low, high) - 5 * style.sums
+    g.step()
+    while len(g.b.nodes) < wanted:
         g.step()
     b = g.b
     loss = b.constant(0.0, g.main)
     floats = [x for x in g.values if x.type.dtype.is_float]
-    for x in floats[-4:]:
+    for x in floats[-style.sums :]:
         total = b.sum(b.sin(x), axes=tuple(range(x.type.rank)))
         loss = b.add(loss, b.cast(total, dtype=g.main))
     others = rng.sample(g.values, min(len(g.values), 4))
