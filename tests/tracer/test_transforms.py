@@ -476,3 +476,36 @@ def test_what_cannot_be_mapped() -> None:
         pb.function(lambda z: pb.vmap(keep)(z) * kept[0])(ROWS)
     with pytest.raises(pb.EscapedValue, match="used after the function that vmap ran"):
         pb.function(lambda z: (pb.vmap(keep)(z), kept[-1]))(ROWS)
+
+
+# --- products with an identity --------------------------------------------------------
+
+T = np.arange(24.0).reshape(2, 3, 4) / 11 - 1
+M = np.arange(12.0).reshape(4, 3) / 7 - 0.8
+V = np.array([0.3, -0.7, 1.1])
+
+PRODUCTS: list[tuple[Any, Any]] = [
+    (lambda x: M @ x, V),
+    (lambda x: x @ M.T, V),
+    (lambda x: np.outer(x, V), V),
+    (lambda a: a @ V, M),
+    (lambda a: a.T @ a, M),
+    (lambda a: np.matmul(T, a), M),
+    (lambda a: np.einsum("ij,ij->i", a, M), M),
+    (lambda a: np.einsum("ij,kjl->ikl", a.T @ a, T), M),
+    (lambda t: np.einsum("ajk,aj->ak", t, M[:2]), T),
+]
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize(("fun", "x"), PRODUCTS)
+def test_jacobians_of_products(fun: Any, x: Any, mode: str) -> None:
+    close(pb.jacobian(fun, mode=mode)(x), differences(fun, x))
+
+
+def test_an_identity_is_not_multiplied() -> None:
+    made = pb.jacobian(lambda x: M @ x).graph(V)
+    assert [n.primitive.name for n in made.nodes].count("contract") == 1
+    poles = np.array([[np.inf, 1.0], [2.0, 3.0]])
+    got = pb.jacobian(lambda x: poles @ x)(np.ones(2))
+    np.testing.assert_array_equal(got, poles)
