@@ -4,7 +4,7 @@ One trace is open in a thread at a time; decorated functions met inside it are t
 into it. A trace that is closed answers no more: its arrays have escaped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..ir.batching import batch
@@ -51,7 +51,7 @@ class Trace:
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
-        self._gone: set[Value] = set()  # rows that are arrays of rows now
+        self._gone: set[Value] = set()  # of programs that were taken back
 
     # -- ops -----------------------------------------------------------------------
 
@@ -172,16 +172,19 @@ class Trace:
             The array of all rows for each value that depends on these.
         """
         b = self.builder
-        nodes = b.take_back(start)
-        made = batch(b, nodes, batched, size)
+        made = batch(b, b.take_back(start), batched, size)
         values, starts = made.values, made.starts
-        self._gone.update(values)
+        self.leave(values)
         self.adjoints = [
             (_after(starts, start, first), _after(starts, start, last))
             for first, last in self.adjoints
         ]
         self.checks = [self._check_of_rows(check, values) for check in self.checks]
         return values
+
+    def leave(self, values: Iterable[Value]) -> None:
+        """Note values that no node of the program makes any more."""
+        self._gone.update(values)
 
     def _check_of_rows(self, check: Check, values: Mapping[Value, Value]) -> Check:
         if check.failing not in values:
@@ -191,13 +194,13 @@ class Trace:
         return check._replace(value=values[check.value], failing=total)
 
     def _stays(self, args: Sequence[Any]) -> None:
-        """Raise EscapedValue where a row of a batch is used outside."""
+        """Raise EscapedValue where a stand-in is used outside."""
         leaves, _ = flatten(list(args))
         for a in leaves:
             if isinstance(a, TracedArray) and a._value in self._gone:
                 raise EscapedValue(
-                    f"{described(a._value)} was used after the function that vmap ran "
-                    f"on rows returned{traced_at(user_loc(3))}"
+                    f"{described(a._value)} was used after the function it stands for "
+                    f"one row or one argument in returned{traced_at(user_loc(3))}"
                     "\n  return it from that function instead of keeping it elsewhere"
                 )
 
