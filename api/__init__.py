@@ -40,7 +40,11 @@ from .tracer.variable import Variable
 
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
+    from .tracer.control import cond, fori_loop, map, scan, switch, while_loop
     from .tracer.explain import Explanation
+    from .tracer.jacobians import hessian, hvp, jacobian
+    from .tracer.mapping import vmap
+    from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
 
@@ -48,13 +52,25 @@ register_room(__file__)
 
 # name -> its module, loaded when it is first asked for: many programs never do
 _TOOLS = {
-    "adjoint_text": ".reading",
-    "graph_text": ".reading",
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
+    "adjoint_text": ".reading",
     "check_grads": ".tracer.check_grads",
+    "cond": ".tracer.control",
+    "fori_loop": ".tracer.control",
+    "graph_text": ".reading",
+    "hessian": ".tracer.jacobians",
+    "hvp": ".tracer.jacobians",
+    "jacobian": ".tracer.jacobians",
+    "jvp": ".tracer.pushing",
+    "linearize": ".tracer.pushing",
+    "map": ".tracer.control",
     "ravel_tree": ".tracer.ravel",
+    "scan": ".tracer.control",
+    "switch": ".tracer.control",
     "vjp": ".tracer.vjp",
+    "vmap": ".tracer.mapping",
+    "while_loop": ".tracer.control",
 }
 
 __all__ = [
@@ -87,15 +103,27 @@ __all__ = [
     "adjoint_text",
     "check_grads",
     "check_numerics",
+    "cond",
     "constant",
+    "fori_loop",
     "function",
     "grad",
     "graph_text",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "linalg",
+    "linearize",
+    "map",
     "nn",
     "ravel_tree",
+    "scan",
+    "switch",
     "value_and_grad",
     "vjp",
+    "vmap",
+    "while_loop",
 ]
 
 __all__ += list(FUNCTIONS)

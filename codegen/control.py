@@ -7,7 +7,7 @@ their number. Nothing of a step is kept but what the loop gives.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..ir.forms import Iota
 from ..ir.graph import Node
@@ -20,7 +20,7 @@ from .copying import copy_function
 from .frame import OK, Frame
 from .index import Size
 from .late import emit_grow
-from .llvm import I32, I64, PTR, VOID, Module, Reg, const
+from .llvm import I32, I64, PTR, VOID, Function, Module, Reg, const
 from .memory import ALIGN, Buffer, rounded
 from .scalar import ScalarEmitter, Typed
 from .status import INDEX_OUT_OF_RANGE, fail_function
@@ -72,7 +72,7 @@ def nbytes_of(kind: TensorType) -> Size:
 
 def is_counted(node: Node) -> tuple[bool, ...]:
     """Return for each sequence of a scan whether it is the numbers from 0."""
-    if "xs" not in node.params:
+    if "xs" not in node.params or "back" in node.params:
         return ()
     first = node.params["carries"]
     given = node.operands[first : first + node.params["xs"]]
@@ -132,33 +132,24 @@ def plan_control(
     )
 
 
-def work_buffer(plan: ControlPlan) -> list[Buffer]:
+def work_buffer(nbytes: Size) -> list[Buffer]:
     """Return the buffer a control kernel works in, if it needs one."""
-    if plan.work == 0:
+    if nbytes == 0:
         return []
     # one alignment more: memory of a late size begins anywhere
-    return [Buffer("work", TensorType(I8, (plan.work + ALIGN,)))]
+    return [Buffer("work", TensorType(I8, (nbytes + ALIGN,)))]
 
 
-class _Emitter:
-    """One control kernel being written."""
+class RegionEmitter:
+    """A kernel that calls regions, being written."""
 
-    def __init__(
-        self, module: Module, name: str, plan: ControlPlan, names: Sequence[str]
-    ) -> None:
-        self.plan, self.module, self.names = plan, module, list(names)
-        operands = len(plan.carries) + plan.fixed + (plan.kind == "switch")
-        operands += plan.counted.count(False)
-        results = len(plan.carries) + len(plan.gives)
-        worked = int(plan.work != 0)
-        self.frame = Frame(module, name, names, operands + results + worked)
-        self.fn = self.frame.fn
-        self.given = self.frame.slots[:operands]
-        self.results = self.frame.slots[operands : operands + results]
-        self.work: Reg = Reg("null", PTR)
-        if worked:
-            self.work = self._aligned(self.frame.slots[-1])
-        self.sizes = [self._sizes(region) for region in plan.regions]
+    plan: Any  # whose `regions` it calls
+    fn: Function
+    frame: Frame
+    module: Module
+    names: list[str]
+    sizes: list[Reg]
+    work: Reg
 
     def _aligned(self, base: Reg) -> Reg:
         fn = self.fn
@@ -200,6 +191,29 @@ class _Emitter:
             return
         nbytes = self.frame.size(size)
         fn.call(copy_function(self.module), VOID, (goal, source, nbytes))
+
+
+class _Emitter(RegionEmitter):
+    """A loop or a choice being written."""
+
+    plan: ControlPlan
+
+    def __init__(
+        self, module: Module, name: str, plan: ControlPlan, names: Sequence[str]
+    ) -> None:
+        self.plan, self.module, self.names = plan, module, list(names)
+        operands = len(plan.carries) + plan.fixed + (plan.kind == "switch")
+        operands += plan.counted.count(False)
+        results = len(plan.carries) + len(plan.gives)
+        worked = int(plan.work != 0)
+        self.frame = Frame(module, name, names, operands + results + worked)
+        self.fn = self.frame.fn
+        self.given = self.frame.slots[:operands]
+        self.results = self.frame.slots[operands : operands + results]
+        self.work: Reg = Reg("null", PTR)
+        if worked:
+            self.work = self._aligned(self.frame.slots[-1])
+        self.sizes = [self._sizes(region) for region in plan.regions]
 
     def switch(self) -> None:
         """Write a choice."""

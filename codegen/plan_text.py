@@ -6,6 +6,7 @@ from .factorize import FactorizePlan
 from .late import AllocatePlan
 from .plan import Apply, KernelPlan
 from .register_loops import RegisterPlan
+from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan, WholePlan
@@ -39,6 +40,8 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"{_control(plan.control, len(plan.regions))}, in registers"
     if isinstance(plan, ControlPlan):
         return _control(plan, len(plan.regions))
+    if isinstance(plan, RevolvePlan):
+        return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
     if isinstance(plan, AllocatePlan):
         return f"memory of {plan.nbytes} bytes"
     return type(plan).__name__.removesuffix("Plan").lower()

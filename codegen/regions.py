@@ -8,7 +8,10 @@ from .control import ControlPlan, Region, plan_control, stored_operands, work_bu
 from .launches import Schedule
 from .memory import Buffer
 from .register_loops import RegisterPlan, fits_registers, plan_registers
+from .revolve import RevolvePlan, plan_revolve
 from .small import failing, regions_run
+
+AnyControl = ControlPlan | RegisterPlan | RevolvePlan
 
 
 def lower_control(
@@ -17,7 +20,7 @@ def lower_control(
     checks: list[Node],
     registers: bool,
     functions: Callable[[], Sequence[Region]],
-) -> tuple[ControlPlan | RegisterPlan, tuple[Buffer, ...], tuple[int, ...]]:
+) -> tuple[AnyControl, tuple[Buffer, ...], tuple[int, ...]]:
     """Return the plan of a control op, the buffers of its slots, and those it writes.
 
     What may fail is appended to `checks`. `functions` lowers the regions to functions;
@@ -29,15 +32,18 @@ def lower_control(
     if form.kind == "switch":
         checks.append(node)
     held = regions_run(node)
-    plan: ControlPlan | RegisterPlan
+    plan: AnyControl
     work: list[Buffer] = []
-    if registers and fits_registers(held):
+    if form.kind == "revolve":
+        plan = plan_revolve(node, functions())
+        work = work_buffer(plan.work)
+    elif registers and fits_registers(held):
         control = plan_control(node, form.kind, (), number)
         plan = plan_registers(control, held, len(checks))
         checks.extend(failing(held))
     else:
         plan = plan_control(node, form.kind, functions(), number)
-        work = work_buffer(plan)
+        work = work_buffer(plan.work)
     reads = [schedule.memory(node.operands[k]) for k in stored_operands(node)]
     results = [schedule.buffers[x] for x in node.results]
     buffers = (*reads, *results, *work)

@@ -28,6 +28,7 @@ from .plan import (
     Step,
 )
 from .register_loops import RegisterPlan
+from .revolve import RevolvePlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan
@@ -125,6 +126,11 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         for region in dict.fromkeys(plan.regions):
             yield f"  in registers: {region!r}"
             yield from (f"    {line}" for line in region_lines(region.graph))
+    elif isinstance(plan, RevolvePlan):
+        yield (
+            f"k{number}: back over {plan.length} steps from {plan.places} checkpoints: "
+            f"{plan.forward.symbol}, {plan.back.symbol}"
+        )
     elif isinstance(plan, AllocatePlan):
         yield f"k{number}: allocate {plan.nbytes} bytes"
     else:

@@ -196,7 +196,7 @@ def _control_work(node: Node, kind: str) -> int | None:
     if kind == "scan":
         # the steps are written one after the other
         return total * length if isinstance(length, int) else None
-    if kind == "while" and params["trips"] is not None:
+    if kind == "revolve" or params.get("trips") is not None:
         return None
     return total + 4
 
@@ -206,7 +206,7 @@ def regions_run(node: Node) -> list[SubGraph]:
     params = node.params
     if "branches" in params:
         return list(params["branches"])
-    return [params[name] for name in ("cond", "body") if name in params]
+    return [params[name] for name in ("cond", "body", "back") if name in params]
 
 
 def failing(regions: Sequence[SubGraph]) -> list[Node]:

@@ -20,6 +20,7 @@ from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
 from .register_loops import RegisterPlan, emit_registers
+from .revolve import RevolvePlan, emit_revolve
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
@@ -69,6 +70,7 @@ WholePlan = (
     | ControlPlan
     | RegisterPlan
     | AllocatePlan
+    | RevolvePlan
 )
 
 
@@ -163,6 +165,8 @@ def emit_whole(
         emit_control(module, name, plan, names)
     elif isinstance(plan, RegisterPlan):
         emit_registers(module, name, plan, names)
+    elif isinstance(plan, RevolvePlan):
+        emit_revolve(module, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
     else:

@@ -1,15 +1,17 @@
 """Run a graph with the NumPy reference of each op: the oracle of the tests.
 
-`interpret` is no fallback for users: nothing outside tests calls it.
+`interpret` is no fallback for users. What looks for the origin of a NaN in loops, and
+who asks to be interpreted, calls it; `see` is then called with every node that ran, its
+operands and results, those within regions too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .errors import ArgumentError, GraphError, SizeError
-from .graph import Graph, Value
+from .graph import Graph, Node, Value
 from .loc import traced_at
 from .primitive import as_results
 from .sizes import SizeExpr, evaluate_size, names_in
@@ -17,6 +19,7 @@ from .subgraph import SubGraph, late_size
 from .types import TensorType
 
 Array = np.ndarray[Any, np.dtype[Any]]
+See = Callable[[Node, Sequence[Array], Sequence[Array]], None]
 
 
 def bind_sizes(
@@ -72,10 +75,13 @@ def bind_sizes(
 class Region:
     """A region with numbers for its sizes: takes arrays and returns a list of them."""
 
-    def __init__(self, held: SubGraph, env: Mapping[str, int]) -> None:
+    def __init__(
+        self, held: SubGraph, env: Mapping[str, int], see: "See | None"
+    ) -> None:
         self.graph = held.graph
         self.gives = held.gives
         self.sizes = dict(env)
+        self.see = see
 
     def env(self, size: "int | SizeExpr") -> int:
         """Return the value of a size in the region."""
@@ -85,19 +91,19 @@ class Region:
         """Return the outputs of the region. Any: whatever NumPy makes an array of."""
         held = [np.asarray(a) for a in arrays]
         values = dict(zip(self.graph.inputs, held, strict=True))
-        return _run(self.graph, values, dict(self.sizes))
+        return _run(self.graph, values, dict(self.sizes), self.see)
 
 
-def numbers_for(value: Any, env: Mapping[str, int]) -> Any:
+def numbers_for(value: Any, env: Mapping[str, int], see: "See | None" = None) -> Any:
     """Return a param with numbers for sizes. Any: params are of any kind."""
     if isinstance(value, SubGraph):
-        return Region(value, env)
+        return Region(value, env, see)
     if isinstance(value, SizeExpr):
         return evaluate_size(value, env)
     if isinstance(value, TensorType):
         return value.with_shape(tuple(evaluate_size(d, env) for d in value.shape))
     if isinstance(value, tuple):
-        return tuple(numbers_for(x, env) for x in value)
+        return tuple(numbers_for(x, env, see) for x in value)
     return value
 
 
@@ -115,6 +121,7 @@ def interpret(
     graph: Graph,
     arrays: Sequence[Any],
     sizes: Mapping[str, int] | None = None,
+    see: See | None = None,
 ) -> list[Array]:
     """Return the outputs of a graph.
 
@@ -123,6 +130,7 @@ def interpret(
         arrays: one an input; those for captures may be left out. Any: anything NumPy
             makes an array of the right dtype.
         sizes: named sizes that no axis of an input shows.
+        see: called with every node that ran, its operands and results.
 
     Raises:
         ArgumentError: the arrays do not fit the inputs.
@@ -144,23 +152,29 @@ def interpret(
     env = bind_sizes(graph, [a.shape for a in held], sizes or {})
     values: dict[Value, Array] = dict(zip(graph.inputs, held, strict=True))
     with np.errstate(all="ignore"):
-        return _run(graph, values, env)
+        return _run(graph, values, env, see)
 
 
-def _run(graph: Graph, values: dict[Value, Array], env: dict[str, int]) -> list[Array]:
+def _run(
+    graph: Graph,
+    values: dict[Value, Array],
+    env: dict[str, int],
+    see: "See | None" = None,
+) -> list[Array]:
     """Return the outputs; `values` has the inputs, `env` the sizes. Both grow."""
     for node in graph.nodes:
         late = late_size(node) if node.params else None
         params = {
-            k: v if k == "trips" else numbers_for(v, env)
+            k: v if k == "trips" else numbers_for(v, env, see)
             for k, v in node.params.items()
         }
-        made = as_results(
-            node.primitive.evaluate(*[values[x] for x in node.operands], **params)
-        )
+        operands = [values[x] for x in node.operands]
+        made = as_results(node.primitive.evaluate(*operands, **params))
         if late is not None:
             env[late] = len(made[-1])
         for x, array in zip(node.results, made, strict=True):
             _check(array, x, env)
             values[x] = array
+        if see is not None:
+            see(node, operands, made)
     return [values[x] for x in graph.outputs]

@@ -4,7 +4,7 @@ A region reads nothing but its inputs: what it takes from around it is an operan
 node. Regions are compared by content, so equal loops are one loop.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .digest import sha256_hex
@@ -98,13 +98,16 @@ def late_size(node: Node) -> str | None:
 
 
 def late_sizes(nodes: Sequence[Node]) -> list[str]:
-    """Return the sizes that nodes bind, in order: those of loops that keep values."""
-    found: list[str] = []
+    """Return the sizes that nodes bind, in order: those of loops that keep values.
+
+    A loop that is run again binds the same size to the same number.
+    """
+    found: dict[str, None] = {}
     for node in nodes:
         name = late_size(node) if node.params else None
         if name is not None:
-            found.append(name)
-    return found
+            found[name] = None
+    return list(found)
 
 
 def sizes_of(graph: Graph) -> list[str]:
@@ -119,6 +122,15 @@ def sizes_of(graph: Graph) -> list[str]:
                 known[name] = None
     bound = set(late_sizes(graph.nodes))
     return [name for name in known if name not in bound]
+
+
+def mentioned_sizes(node: Node) -> set[str]:
+    """Return the names in a node's params and in the types of its results."""
+    found = {name for value in node.params.values() for name in param_names(value)}
+    for x in node.results:
+        for d in x.type.shape:
+            found |= names_in(d)
+    return found
 
 
 def param_names(value: Any) -> Iterator[str]:  # Any: a param is of any kind
@@ -143,13 +155,3 @@ def with_sizes(graph: Graph) -> Graph:
     out = graph.replace(graph.nodes)
     out.sizes = sizes
     return out
-
-
-def bound_params(params: Mapping[str, Any], env: Mapping[str, int]) -> dict[str, int]:
-    """Return the sizes of `env` that regions among the params declare."""
-    wanted: set[str] = set()
-    for value in params.values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, SubGraph):
-                wanted.update(item.graph.sizes)
-    return {name: env[name] for name in wanted if name in env}

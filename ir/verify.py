@@ -165,8 +165,6 @@ def _verify(graph: Graph, after: str) -> None:
             node.checked = True
         late = late_size(node) if node.params else None
         if late is not None:
-            if late in sizes.declared:
-                _fail(graph, after, f"size {late} is bound twice", at)
             sizes.declared.add(late)
         for x in node.results:
             if x in defined:

@@ -199,7 +199,8 @@ class TracedArray(Operators):
     def __array__(self, *args: Any, **options: Any) -> NoReturn:
         self._refuse(
             "conversion to a NumPy array",
-            "build arrays of traced values with np.stack, np.concatenate or pb.array",
+            "build arrays of traced values with np.stack, np.concatenate or pb.array; "
+            "an element of a NumPy array at a traced i is pb.take(array, i, axis=0)",
         )
 
     def __float__(self) -> NoReturn:
@@ -229,8 +230,8 @@ class TracedArray(Operators):
     def __bool__(self) -> NoReturn:
         self._refuse(
             "the truth of an `if`, `while`, `and` or `or`",
-            "choose between arrays with np.where(condition, x, y), "
-            "or pass what decides with static_argnums",
+            "choose with np.where(condition, x, y) or pb.cond, repeat with "
+            "pb.while_loop, or pass what decides with static_argnums",
         )
 
     def __setitem__(self, index: Any, item: Any) -> NoReturn:

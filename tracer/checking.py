@@ -63,7 +63,7 @@ def _note(x: TracedArray, message: str) -> None:
     """Have the trace of an array count what is not finite in it."""
     if not x._value.type.dtype.is_float:
         return
-    trace, value = x._trace, x._value
+    trace, value = x._trace.innermost(), x._value
     if trace.closed:
         raise trace._escaped((x,))
     b = trace.builder

@@ -18,6 +18,15 @@ from .state import STATE
 Size = int | SizeExpr
 
 
+class SizeAsked(TracedValueError):
+    """Python needs a size as a number; `what` says which, and where."""
+
+    def __init__(self, size: object, what: str, advice: str) -> None:
+        loc = user_loc(3)
+        super().__init__(f"size {size}: {what}{traced_at(loc)}\n  {advice}")
+        self.what = f"size {size} is needed as a number" + (f" at {loc}" if loc else "")
+
+
 class Dim:
     """The extent of an axis: an expression over named sizes such as `2*n+1`."""
 
@@ -104,17 +113,17 @@ class Dim:
         return self < other + 1
 
     def _undecided(self, sign: str, other: object) -> NoReturn:
-        raise TracedValueError(
-            f"size {self}: {self} {sign} {other} is true of some sizes only"
-            f"{traced_at(user_loc(2))}"
-            "\n  give the size as a number, or write the program without the question"
+        raise SizeAsked(
+            self,
+            f"{self} {sign} {other} is true of some sizes only",
+            "give the size as a number, or write the program without the question",
         )
 
     def _number(self, wanted: str) -> NoReturn:
-        raise TracedValueError(
-            f"size {self}: {wanted} needs a number and the size is only named"
-            f"{traced_at(user_loc(2))}"
-            "\n  pb.zeros, pb.ones, pb.full, reshape and broadcast_to take named sizes"
+        raise SizeAsked(
+            self,
+            f"{wanted} needs a number and the size is only named",
+            "pb.zeros, pb.ones, pb.full, reshape and broadcast_to take named sizes",
         )
 
     def __int__(self) -> int:

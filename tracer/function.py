@@ -9,7 +9,7 @@ What the entry does not take comes back to `_call`.
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ..ir.log import log
 from ..ir.types import TensorType
 from . import engine
 from .array import TracedArray
+from .dim import SizeAsked
 from .numerics import MODE, examine, raise_failed
 from .signature import Call, Kind, Reader, Static
 from .state import STATE
@@ -46,9 +47,11 @@ class Compiled:
     checks: tuple[Check, ...]
     seconds: float  # that tracing took
     why: str = ""
+    asked: str = ""  # which size had to be a number, though it varies, and where
     program: engine.Program | None = None
     entry: Callable[..., Any] | None = None
-    split: Any = None  # the two programs of its pullback; Any: made above this module
+    # the two programs of its pullback, of its derivative; Any: made above this module
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 class Function:
@@ -83,7 +86,9 @@ class Function:
         )
         self._reader = Reader(fun, name, tuple(nums), tuple(names), shapes or {})
         self._compiled: dict[Any, Compiled] = {}
+        self._asked: dict[Any, str] = {}  # named sizes that had to be numbers
         self._varying: Varying[Compiled] = Varying()
+        self.made: dict[str, Function] = {}  # transformed functions of it
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -106,7 +111,12 @@ class Function:
         Leaves of the arguments are arrays, numbers or TensorTypes.
         """
         call = self._reader.read(args, options)
-        return self._trace(call, call.kinds).graph
+        try:
+            return self._trace(call, call.kinds).graph
+        except SizeAsked:
+            if call.plain == call.kinds:
+                raise
+        return self._trace(call, call.plain).graph
 
     trace = graph
 
@@ -229,17 +239,37 @@ class Function:
     def _traced(self, call: Call) -> Compiled:
         key = (call.key, call.taped)
         made = self._compiled.get(key)
-        if made is None:
+        asked = self._asked.get(key)
+        if asked is None and made is None:
             with self._lock:
-                made = self._general(call) or self._trace(call, call.kinds)
-                if not made.why:
-                    made.why = reason(
-                        [key[0] for key in self._compiled if key[1] == call.taped],
-                        call.key,
-                        self._reader.leaf_paths(call.structure),
-                    )
-                self._compiled[key] = made
+                try:
+                    made = self._general(call) or self._trace(call, call.kinds)
+                except SizeAsked as error:
+                    if call.plain == call.kinds:
+                        raise
+                    asked = self._asked[key] = error.what
+                else:
+                    self._keep(key, made, call.key)
+        if asked is not None:
+            # a program for each shape, as if no size were named
+            call.kinds = call.plain
+            key = (call.key, call.taped)
+            made = self._compiled.get(key)
+            if made is None:
+                with self._lock:
+                    made = self._trace(call, call.kinds)
+                    made.asked = asked
+                    self._keep(key, made, call.key)
+        assert made is not None, "traced above"
         return made
+
+    def _keep(self, key: Any, made: Compiled, now: Any) -> None:
+        if not made.why:
+            known = [k[0] for k in self._compiled if k[1] == key[1]]
+            made.why = reason(known, now, self._reader.leaf_paths(now[0]))
+            if made.asked:
+                made.why += f"; {made.asked}"
+        self._compiled[key] = made
 
     def _general(self, call: Call) -> "Compiled | None":
         """Return a trace of named sizes that serves a call of shapes that vary.
@@ -254,16 +284,24 @@ class Function:
         made = self._varying.find(structure, kinds)
         if made is not None:
             return made
+        asked = ""
         for general in self._varying.candidates(structure, kinds):
             try:
                 made = self._trace(call, general)
+            except SizeAsked as error:
+                asked = error.what
+                continue
             except PullbackError:
                 continue
             if not made.graph.guards:
                 self._varying.keep(structure, general, made)
                 return made
         self._varying.saw(structure, kinds)
-        return None
+        if not asked:
+            return None
+        made = self._trace(call, kinds)
+        made.asked = asked
+        return made
 
     def _trace(self, call: Call, kinds: "tuple[Kind, ...]") -> Compiled:
         began = perf_counter()
@@ -362,6 +400,8 @@ def function(
         static_argnums: positions of arguments that are settings, compared by equality.
         static_argnames: names of such arguments.
         shapes: sizes by argument name, as {"x": "n,3"}: one program for every n but 1.
+            Sizes of one name are equal. Where the function needs one as a number, as
+            int(x.shape[0]), there is a program for each shape; `explain` says so.
         check_numerics: True to raise NonFiniteError where a result is not finite, with
             the op that made it so; "every" for every op whose result is not.
 

@@ -3,7 +3,8 @@
 What runs is the program as ever, so results have the bits they always have. Where one
 of them is not finite, the same graph is run again on the same arguments, in pieces that
 give every value, and the first op that made such a number is named. Values that a
-`where` masks out do not count, unless every op is asked about.
+`where` masks out do not count, unless every op is asked about. Programs with loops or
+branches are run again by NumPy, op by op, so that ops in a body are seen at each step.
 """
 
 import threading
@@ -14,11 +15,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..ir.errors import NonFiniteError
-from ..ir.forms import Literal, Map
+from ..ir.forms import Control, Literal, Map
 from ..ir.graph import Graph, Node, Value
-from ..ir.interpreter import bind_sizes, numbers_for
+from ..ir.interpreter import bind_sizes, interpret, numbers_for
 from ..ir.loc import traced_at
 from ..ir.passes.dce import dce
+from ..ir.subgraph import all_regions
 from ..ir.types import TensorType
 from . import engine
 from .signature import quoted
@@ -72,9 +74,13 @@ def raise_failed(
 ) -> None:
     """Raise the error of the first check whose count is not 0."""
     for check, count in zip(checks, counts, strict=True):
-        if int(count):
-            held = _values(graph, arrays, [check.value])[check.value]
-            raise NonFiniteError(f"{said(check.message, held)}{traced_at(check.loc)}")
+        if not int(count):
+            continue
+        if check.value is None:
+            what = f"{check.message or 'check_numerics'}: {int(count)} not finite"
+            raise NonFiniteError(f"{what}, over all steps{traced_at(check.loc)}")
+        held = _values(graph, arrays, [check.value])[check.value]
+        raise NonFiniteError(f"{said(check.message, held)}{traced_at(check.loc)}")
 
 
 def examine(
@@ -103,12 +109,15 @@ def examine(
     if not bad and not every:
         return
     adjoint = {n for first, last in adjoints for n in graph.nodes[first:last]}
-    graph = dce(graph)
+    if not _has_control(graph):
+        graph = dce(graph)  # which makes loops anew
     made = [x for n in graph.nodes for x in n.results if x.type.dtype.is_float]
     values = _values(graph, arrays, made)
     finite = {x: bool(np.isfinite(a).all()) for x, a in values.items()}
     counted = None if every else _behind(bad, finite)
     found = _origin(graph, finite, values, counted)
+    if found is not None and type(found.primitive.form) is Control:
+        raise _error_within(graph, arrays, found, name) from None
     if found is not None:
         where = "its adjoint" if found in adjoint else "the program"
         raise _error(found, values, f"{name}, in {where}" if name else "")
@@ -133,6 +142,8 @@ def _values(
     The graph is run in pieces of a few nodes, with numbers for its sizes: machine code
     that returns thousands of values takes minutes to make.
     """
+    if _has_control(graph):
+        return _interpreted(graph, arrays)
     graph = dce(graph.replace(graph.nodes, wanted))
     given = [
         np.asarray(a, x.type.dtype.numpy)
@@ -153,6 +164,60 @@ def _values(
     for piece in pieces:
         _run_piece(piece, shared, held, env)
     return held
+
+
+def _has_control(graph: Graph) -> bool:
+    return any(type(node.primitive.form) is Control for node in graph.nodes)
+
+
+def _interpreted(graph: Graph, arrays: Sequence[Any]) -> dict[Value, Array]:
+    """Return the arrays of all values outside of regions."""
+    outer = {x for node in graph.nodes for x in node.results}
+    held: dict[Value, Array] = {}
+
+    def see(node: Node, operands: Sequence[Array], made: Sequence[Array]) -> None:
+        pairs = zip(node.results, made, strict=True)
+        held.update([(x, array) for x, array in pairs if x in outer])
+
+    taken = [*arrays, *graph.captures]
+    given = [np.asarray(a, x.type.dtype.numpy)
+             for a, x in zip(taken, graph.inputs, strict=True)]  # fmt: skip
+    interpret(graph, given, see=see)
+    return {**dict(zip(graph.inputs, given, strict=True)), **held}
+
+
+def _error_within(
+    graph: Graph, arrays: Sequence[Any], loop: Node, name: str
+) -> NonFiniteError:
+    """Return the error of the first op in a loop's regions that made such a number."""
+    runs: dict[Node, int] = {}
+    errors: list[NonFiniteError] = []
+    inside = {n for held in all_regions(graph) for n in held.graph.nodes}
+
+    def see(node: Node, operands: Sequence[Array], made: Sequence[Array]) -> None:
+        runs[node] = runs.get(node, 0) + 1
+        if errors or node not in inside or not _makes_bad(operands, made):
+            return
+        held = dict(zip(node.operands, operands, strict=True))
+        held.update(zip(node.results, made, strict=True))
+        count = runs[node]
+        which = ", the first time it ran" if count == 1 else f", run {count} of it"
+        errors.append(_error(node, held, f"{name or graph.name}{which}"))
+
+    taken = [*arrays, *graph.captures]
+    given = [np.asarray(a, x.type.dtype.numpy)
+             for a, x in zip(taken, graph.inputs, strict=True)]  # fmt: skip
+    interpret(graph.replace(graph.nodes, loop.results), given, see=see)
+    assert errors, "a loop makes such a number where an op of it does"
+    return errors[0]
+
+
+def _makes_bad(operands: Sequence[Array], made: Sequence[Array]) -> bool:
+    return not _all_finite(made) and _all_finite(operands)
+
+
+def _all_finite(arrays: Sequence[Array]) -> bool:
+    return all(a.dtype.kind != "f" or bool(np.isfinite(a).all()) for a in arrays)
 
 
 def _run_piece(

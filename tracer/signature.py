@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ir.errors import ArgumentError, OpTypeError
 from ..ir.size_text import parse_size
+from ..ir.sizes import SizeExpr
 from ..ir.types import BOOL, F64, I64, Shape, TensorType, dtype_of, split_sizes
 from .operators import Operators
 from .trees import Structure, flatten, paths
@@ -53,6 +54,7 @@ class Call:
     structure: Structure
     kinds: tuple[Kind, ...]
     taped: bool  # a leaf is a tensor of a tape
+    plain: tuple[Kind, ...]  # the kinds without names of sizes
 
     @property
     def key(self) -> tuple[Structure, tuple[Kind, ...]]:
@@ -114,9 +116,10 @@ class Reader:
                 if isinstance(leaf, Operators):
                     taped = True
             kinds.append(kind)
+        plain = tuple(kinds)
         if self.shapes and not taped:  # a tape has values, so it has sizes
             kinds = self._named(kinds, structure)
-        return Call(leaves, structure, tuple(kinds), taped)
+        return Call(leaves, structure, tuple(kinds), taped, plain)
 
     def leaf_paths(self, structure: Structure) -> list[str]:
         """Return what messages and graphs call the leaves: `params['w'][0]`."""
@@ -186,25 +189,44 @@ class Reader:
         where = self.leaf_paths(structure)
         one = False
         out: list[Kind] = []
+        known: dict[SizeExpr, tuple[int | SizeExpr, str]] = {}
         for path, kind in zip(where, kinds, strict=True):
             root = path.split("[")[0].split(".")[0]
             wanted = self.shapes.get(path, self.shapes.get(root))
             if wanted is None or not isinstance(kind, TensorType):
                 out.append(kind)
                 continue
-            one = one or self._check(path, kind, wanted)
+            one = self._check(path, kind, wanted, known) or one
             out.append(kind.with_shape(wanted))
         return kinds if one else out
 
-    def _check(self, path: str, kind: TensorType, wanted: Shape) -> bool:
+    def _check(
+        self,
+        path: str,
+        kind: TensorType,
+        wanted: Shape,
+        known: "dict[SizeExpr, tuple[int | SizeExpr, str]]",
+    ) -> bool:
+        """Return whether a named size of an argument is 1; `known` has those before.
+
+        Raises:
+            ArgumentError: the argument has another shape.
+        """
         text = ",".join(map(str, wanted))
+        expected = f"expected: shape ({text})"
         fits = len(wanted) == len(kind.shape)
         for d, w in zip(kind.shape, wanted, strict=False):
-            fits = fits and (not isinstance(w, int) or w == d)
+            if isinstance(w, int):
+                fits = fits and w == d
+                continue
+            value, at = known.setdefault(w, (d, path))
+            if value != d:
+                fits = False
+                expected += f", where {w} is {value} as of {quoted(at)}"
+                break
         if not fits:
             raise ArgumentError(
-                f"{self.name}: argument {quoted(path)} is {kind}; "
-                f"expected: shape ({text})"
+                f"{self.name}: argument {quoted(path)} is {kind}; {expected}"
             )
         return any(d == 1 and w != 1 for d, w in zip(kind.shape, wanted, strict=True))
 

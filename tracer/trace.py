@@ -1,12 +1,15 @@
 """A trace: a Python function run once on arrays without values, into a graph.
 
-One trace is open in a thread at a time; decorated functions met inside it are traced
-into it. A trace that is closed answers no more: its arrays have escaped.
+Decorated functions met inside a trace are traced into it. The body of a loop or a
+branch has a trace of its own inside the open one, which reads arrays of those around
+it; what is called meanwhile goes into the innermost. A trace that is closed answers no
+more: its arrays have escaped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..ir.batching import batch
 from ..ir.errors import (
     ArgumentError,
     EscapedValue,
@@ -16,7 +19,7 @@ from ..ir.errors import (
 )
 from ..ir.graph import Graph, Value
 from ..ir.loc import Loc, register_room, traced_at, user_loc
-from ..ir.sizes import names_in
+from ..ir.sizes import SizeExpr, names_in
 from ..ir.types import TensorType
 from .array import TracedArray, described
 from .builders import TraceBuilder
@@ -30,9 +33,12 @@ register_room(__file__)
 
 
 class Check(NamedTuple):
-    """A value that is checked at every call: `failing` counts what is not finite."""
+    """A value that is checked at every call: `failing` counts what is not finite.
 
-    value: Value
+    There is no value where it is one of a loop's or a branch's: it has a count alone.
+    """
+
+    value: Value | None
     failing: Value
     message: str
     loc: Loc | None
@@ -41,15 +47,21 @@ class Check(NamedTuple):
 class Trace:
     """An open trace: its builder, and the way from arrays to values and back."""
 
+    parent: "Trace | None" = None
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.builder = TraceBuilder()
         self.closed = False
+        self.inner: Trace | None = None  # of a loop or a branch that is being traced
+        # numbers of the user that became inputs: weak, as they are in Python
+        self.weak: dict[Value, int | float] = {}
         # of the adjoints built here: where they begin and end among the nodes
         self.adjoints: list[tuple[int, int]] = []
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
+        self.gone: set[Value] = set()  # rows that are arrays of rows now
 
     # -- ops -----------------------------------------------------------------------
 
@@ -62,6 +74,10 @@ class Trace:
         """
         if self.closed:
             raise self._escaped(args)
+        if self.inner is not None:
+            return self.innermost().call(impl, args, options)
+        if self.gone:
+            self._stays(args)
         b = self.builder
         b.loc = user_loc(2)
         try:
@@ -95,8 +111,8 @@ class Trace:
         """Return what a function gets for x: Values for traced arrays, in lists too."""
         if isinstance(x, Operators):
             if not isinstance(x, TracedArray):
-                return x._as_constant()  # type: ignore[attr-defined]  # a tensor
-            if x._trace is self:
+                return self.tensor(x)
+            if x._trace is self or x._trace.innermost() is self:
                 return x._value
             raise x._trace._escaped((x,))
         if isinstance(x, slice):
@@ -106,6 +122,17 @@ class Trace:
         if type(x) is tuple or type(x) is list:
             return type(x)([self.unwrap(item) for item in x])
         return x
+
+    def innermost(self) -> "Trace":
+        """Return the trace that what is called now goes into; itself where closed."""
+        found = self
+        while found.inner is not None:
+            found = found.inner
+        return found
+
+    def tensor(self, x: Any) -> Any:
+        """Return what a function gets for a tensor of a tape."""
+        return x._as_constant()
 
     def _escaped(self, args: Sequence[Any]) -> EscapedValue:
         found = [a for a in args if isinstance(a, TracedArray)]
@@ -131,6 +158,8 @@ class Trace:
             ArgumentError: it is neither an array nor a number.
         """
         if isinstance(leaf, TracedArray) and leaf._trace is self:
+            if self.gone:
+                self._stays([leaf])
             return leaf
         self.builder.loc = self.builder.loc or user_loc(2)
         try:
@@ -146,23 +175,76 @@ class Trace:
         made = self.builder.op("reshape", value, shape=value.type.shape)
         return TracedArray(self, made)
 
+    def spread(
+        self, start: int, batched: Mapping[Value, Value], size: "int | SizeExpr"
+    ) -> dict[Value, Value]:
+        """Give what was traced from node `start` on a leading axis.
+
+        Args:
+            start: the number of the first node.
+            batched: for values that stood in for one row, the array of all rows.
+            size: how many rows.
+
+        Returns:
+            The array of all rows for each value that depends on these.
+        """
+        b = self.builder
+        nodes = b.take_back(start)
+        made = batch(b, nodes, batched, size)
+        values, starts = made.values, made.starts
+        self.gone.update(values)
+        self.adjoints = [
+            (_after(starts, start, first), _after(starts, start, last))
+            for first, last in self.adjoints
+        ]
+        self.checks = [self._check_of_rows(check, values) for check in self.checks]
+        return values
+
+    def _check_of_rows(self, check: Check, values: Mapping[Value, Value]) -> Check:
+        if check.failing not in values:
+            return check
+        counts = values[check.failing]
+        total = self.builder.op("sum", counts, axes=(0,))
+        value = None if check.value is None else values[check.value]
+        return check._replace(value=value, failing=total)
+
+    def _stays(self, args: Sequence[Any]) -> None:
+        """Raise EscapedValue where a row of a batch is used outside."""
+        leaves, _ = flatten(list(args))
+        for a in leaves:
+            if isinstance(a, TracedArray) and a._value in self.gone:
+                raise EscapedValue(
+                    f"{described(a._value)} was used after the function that vmap ran "
+                    f"on rows returned{traced_at(user_loc(3))}"
+                    "\n  return it from that function instead of keeping it elsewhere"
+                )
+
     # -- opening and closing -------------------------------------------------------
 
     def __enter__(self) -> "Trace":
-        assert STATE.trace is None, "a trace is open in this thread"
+        assert STATE.trace is self.parent, "another trace is open in this thread"
         STATE.trace = self
+        if self.parent is not None:
+            self.parent.inner = self
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, traceback: object
     ) -> None:
-        STATE.trace = None
+        STATE.trace = self.parent
+        if self.parent is not None:
+            self.parent.inner = None
         self.closed = True
         if isinstance(error, ValueError):
             cause = error.__cause__
             if isinstance(cause, TracedValueError):
                 # array[0] = traced: NumPy hides the reason behind one of its own
                 raise cause from None
+
+
+def _after(starts: Sequence[int], start: int, number: int) -> int:
+    """Return where a node stands after those from `start` on have changed."""
+    return number if number < start else starts[number - start]
 
 
 def name_of(fun: Callable[..., Any]) -> str:

@@ -6,14 +6,23 @@ before it starts, `switch` runs one of several regions. Operands come in groups:
     while_loop  carries, invariants
     scan        carries, sequences, invariants
     switch      index, what the branches take
+    revolve     carries, cotangents of the last carries, sums, sequences,
+                cotangents of stacks, invariants
 
 A region takes the same in the same order, with one element of each sequence in place of
 it. A body returns the next carries, then what a loop stacks: result [k] of the stack
 is what step k returned. A `while_loop` that stacks binds a size, `trips`, when it runs:
 how many steps it took.
 
-`extends` names the body of another loop over the same operands, whose results are the
-first results of this one: how an adjoint asks for residuals of a loop.
+`extends` names another loop, body and condition, over some of the operands, whose
+results are some of the results: how an adjoint asks for residuals of a loop, and a
+tangent for its values. It is (body, condition or None, operands, results), by number.
+
+`revolve` is the adjoint of a scan that keeps few carries. `body` returns the next
+carries; `back` takes cotangents of carries, sums, the carries before a step, elements
+of sequences and of cotangents of stacks, and invariants, and returns cotangents of
+carries, sums and cotangents of elements. At most `checkpoints` carries are held at a
+time; steps between them are run again.
 """
 
 from collections.abc import Sequence
@@ -32,6 +41,8 @@ from ..types import BOOL, I64, TensorType
 
 Types = tuple[TensorType, ...]
 Arrays = list[Any]  # of NumPy arrays
+AUTO = -1  # checkpoints: as many as let every step run at most twice more
+Extends = tuple[SubGraph, SubGraph | None, tuple[int, ...], tuple[int, ...]]
 
 
 class Region(Protocol):
@@ -76,7 +87,7 @@ def _while_infer(
     cond: SubGraph,
     body: SubGraph,
     trips: SizeExpr | None,
-    extends: SubGraph | None,
+    extends: Extends | None,
 ) -> Types:
     name = "while_loop"
     _demand(name, "input of the condition", types, cond.takes)
@@ -123,9 +134,12 @@ def _scan_infer(
     length: "int | SizeExpr",
     reverse: bool,
     body: SubGraph,
-    extends: SubGraph | None,
+    extends: Extends | None,
+    checkpoints: int = 0,
 ) -> Types:
     name = "scan"
+    if checkpoints < AUTO:
+        raise OpTypeError(f"{name}: {checkpoints} checkpoints: at least 1 are needed")
     sequences = types[carries : carries + xs]
     for k, kind in enumerate(sequences):
         if not kind.shape or kind.shape[0] != length:
@@ -148,6 +162,7 @@ def _scan_evaluate(
     reverse: bool,
     body: Region,
     extends: Any,
+    checkpoints: int = 0,
 ) -> tuple[Any, ...]:
     held = list(arrays[:carries])
     sequences, fixed = arrays[carries : carries + xs], arrays[carries + xs :]
@@ -160,6 +175,88 @@ def _scan_evaluate(
     if reverse:
         steps.reverse()
     return (*held, *_stacks(steps, body, carries))
+
+
+# --- revolve --------------------------------------------------------------------------
+
+
+def revolve_groups(
+    values: Sequence[Any], carries: int, floats: int, sums: int, xs: int, ys: int
+) -> tuple[Sequence[Any], ...]:
+    """Return the operands of a revolve by group, invariants last."""
+    out, at = [], 0
+    for count in (carries, floats, sums, xs, ys):
+        out.append(values[at : at + count])
+        at += count
+    return (*out, values[at:])
+
+
+def _revolve_infer(
+    *types: TensorType,
+    carries: int,
+    floats: int,
+    sums: int,
+    xs: int,
+    ys: int,
+    length: "int | SizeExpr",
+    reverse: bool,
+    checkpoints: int,
+    body: SubGraph,
+    back: SubGraph,
+) -> Types:
+    name = "revolve"
+    held, cts, summed, through, stacks, fixed = revolve_groups(
+        types, carries, floats, sums, xs, ys
+    )
+    if checkpoints != AUTO and checkpoints < 1:
+        raise OpTypeError(f"{name}: {checkpoints} checkpoints: at least 1 are needed")
+    for k, kind in enumerate([*through, *stacks]):
+        if not kind.shape or kind.shape[0] != length:
+            raise OpTypeError(
+                f"{name}: sequence {k} is {kind}, {length} elements expected"
+            )
+    elements = [kind.with_shape(kind.shape[1:]) for kind in through]
+    seeds = [kind.with_shape(kind.shape[1:]) for kind in stacks]
+    _demand(name, "input of the body", (*held, *elements, *fixed), body.takes)
+    _demand(name, "carry", held, body.gives)
+    taken = (*cts, *summed, *held, *elements, *seeds, *fixed)
+    _demand(name, "input of the adjoint", taken, back.takes)
+    _demand(name, "carry of the adjoint", (*cts, *summed), back.gives[: floats + sums])
+    rest = [_stacked(kind, length) for kind in back.gives[floats + sums :]]
+    return (*cts, *summed, *rest)
+
+
+def _revolve_evaluate(
+    *arrays: Any,
+    carries: int,
+    floats: int,
+    sums: int,
+    xs: int,
+    ys: int,
+    length: int,
+    reverse: bool,
+    checkpoints: int,
+    body: Region,
+    back: Region,
+) -> tuple[Any, ...]:
+    groups = revolve_groups(arrays, carries, floats, sums, xs, ys)
+    held, cts, summed, through, stacks, fixed = groups
+    order = list(range(length))
+    if reverse:
+        order.reverse()
+    before: list[Sequence[Any]] = []
+    for k in order:
+        before.append(held)
+        held = body(*held, *[x[k] for x in through], *fixed)
+    moving = [*cts, *summed]
+    steps: dict[int, Arrays] = {}
+    for k, state in zip(reversed(order), reversed(before), strict=True):
+        elements = [x[k] for x in through]
+        seeds = [y[k] for y in stacks]
+        made = back(*moving, *state, *elements, *seeds, *fixed)
+        moving, steps[k] = made[: floats + sums], made[floats + sums :]
+    rows = [steps[k] for k in range(length)]
+    return (*moving, *_stacks(rows, back, floats + sums))
 
 
 # --- switch ---------------------------------------------------------------------------
@@ -244,4 +341,12 @@ switch = _record(
     "switch",
     RAISING,
     "Runs one of several regions.",
+)
+revolve = _record(
+    "revolve",
+    _revolve_infer,
+    _revolve_evaluate,
+    "revolve",
+    RAISING,
+    "Runs the adjoint of a scan from few of its carries.",
 )
