@@ -279,12 +279,10 @@ def columns() -> Case:
         ]  # fmt: skip
 
     out = scan(b, [c], [xs, at], [], body, 4)
-    arrays = [
-        numbers(2, 3),
-        numbers(4, 3, dtype="float32"),
-        RNG.integers(-3, 3, (4, 2)),
-    ]
-    return b.finish("columns", out), arrays
+    looked = RNG.integers(-3, 3, (4, 2))
+    return b.finish("columns", out), [
+        numbers(2, 3), numbers(4, 3, dtype="float32"), looked,
+    ]  # fmt: skip
 
 
 def wide_invariants() -> Case:
@@ -299,16 +297,11 @@ def wide_invariants() -> Case:
 
     def body(b: Builder, c: Value, rows: Value) -> list[Value]:
         scores = b.contract(rows, c, lhs="ij", rhs="j", out="i")
-        weights = b.exp(
-            b.sub(
-                scores,
-                b.broadcast_to(b.max(scores, axes=(0,)), shape=scores.type.shape),
-            )
-        )
-        return [
-            b.contract(weights, rows, lhs="i", rhs="ij", out="j"),
-            b.sum(weights, axes=(0,)),
-        ]
+        most = b.broadcast_to(b.max(scores, axes=(0,)), shape=scores.type.shape)
+        weights = b.exp(b.sub(scores, most))
+        mean = b.contract(weights, rows, lhs="i", rhs="ij", out="j")
+        total = b.sum(weights, axes=(0,))
+        return [b.div(mean, b.broadcast_to(total, shape=(3,))), total]
 
     out = scan(b, [made[1]], [], [made[2]], body, 5)
     return b.finish("wide", out), [i64(11), numbers(3)]
