@@ -37,7 +37,7 @@ def lower_control(
     if form.kind == "revolve":
         plan = plan_revolve(node, functions())
         work = work_buffer(plan.work)
-    elif registers and fits_registers(held):
+    elif registers and fits_registers(node, held):
         control = plan_control(node, form.kind, (), number)
         plan = plan_registers(control, held, len(checks))
         checks.extend(failing(held))
