@@ -284,7 +284,9 @@ class Registers:
         leave_if_cancelled(fn, flag)
         fn.cond_br(cond(held, k), run, done)
         fn.start(run)
+        outer, self.scalar = self.scalar, self.scalar.fork()
         after = body(held, k)
+        self.scalar = outer
         edges = zip(flat(held), flat(after), strict=True)
         fn.phi_edge(k, fn.add(k, const("i64", 1)), fn.block)
         for phi, new in edges:
@@ -318,7 +320,9 @@ class Registers:
         edges: list[tuple[list[Elements], str]] = []
         for label, branch in zip(labels, branches, strict=True):
             fn.start(label)
+            outer, self.scalar = self.scalar, self.scalar.fork()
             made = branch()
+            self.scalar = outer
             edges.append((made, fn.block))
             fn.br(join)
         fn.start(join)
