@@ -18,13 +18,14 @@ from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
 from .builders import Array, ArrayBuilder
-from .cell import Cell, is_known, leaf
+from .cell import Cell, again, is_known, leaf
 from .functions.table import Impl
 from .operators import Operators
 
 if TYPE_CHECKING:
     from .tape import GradientTape
     from .tensor import Tensor
+    from .variable import Variable
 
 MOST_NODES = 4096
 MOST_BYTES = 64 << 20
@@ -92,10 +93,16 @@ class Recorder:
 
     # -- recording -----------------------------------------------------------------
 
-    def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a function on what user code passed; returns tensors."""
+    def call(
+        self,
+        impl: Impl,
+        args: Sequence[Any],
+        options: dict[str, Any],
+        handle: "type[Tensor] | None" = None,
+    ) -> Any:
+        """Run a function on what user code passed; returns tensors of a class."""
         b = self.builder
-        handle = self.handle
+        handle = handle or self.handle
         b.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
         b.by_user = True
@@ -112,24 +119,30 @@ class Recorder:
         finally:
             b.by_user = False
         if len(b.nodes) - self._ran > MOST_NODES or b.bytes > MOST_BYTES:
-            made = self.wrap(out, given)
+            made = self.wrap(out, given, handle)
             self.flush()
             return made
-        return self.wrap(out, given)
+        return self.wrap(out, given, handle)
 
-    def wrap(self, out: Any, given: Sequence[Any] = ()) -> Any:
+    def wrap(
+        self,
+        out: Any,
+        given: Sequence[Any] = (),
+        handle: "type[Tensor] | None" = None,
+    ) -> Any:
         """Return Values as tensors; a Value that was given becomes one of its own."""
+        made = handle or self.handle
         if type(out) is Value:
             node = out.node
             if node is not None and node.primitive.name == "constant":
-                return self.handle(self.concrete(out))
+                return made(self.concrete(out))
             for x in given:
                 if x is out:
-                    return self.handle(self.alias(out))
-            return self.handle(out)
+                    return made(self.alias(out))
+            return made(out)
         if isinstance(out, (tuple, list)):
             make = getattr(type(out), "_make", type(out))  # a named tuple has its own
-            return make([self.wrap(item, given) for item in out])
+            return make([self.wrap(item, given, made) for item in out])
         return out
 
     def alias(self, value: Value) -> Value:
@@ -177,6 +190,23 @@ class Recorder:
             made.update(zip(node.results, results, strict=True))
         given_values = [made[x] for x in graph.inputs]
         return [self.wrap(made[v], given_values) for v in graph.outputs]
+
+    # -- variables -----------------------------------------------------------------
+
+    def read(self, variable: "Variable") -> Value:
+        """Return the present value of a variable, with a history of its own."""
+        current = variable._current
+        if is_known(current):
+            return again(current)
+        read: Value = self.builder.op("stop_gradient", current)
+        read.cell = Cell()
+        return read
+
+    def assign(self, variable: "Variable", new: Value) -> None:
+        """Replace the value of a variable."""
+        variable._replace(new)
+        if new.cell.array is None:
+            self.run_together((new,))
 
     # -- running -------------------------------------------------------------------
 
@@ -239,6 +269,8 @@ class Recorder:
             if node.primitive.name == "constant":
                 continue  # the builder gives the same literal again
             for r in node.results:
+                if r.node is not node:
+                    continue  # a step that stands in for the one that computes it
                 if is_known(r):
                     pending.forget(r)
                 elif node not in kept:
@@ -265,7 +297,9 @@ class Recorder:
                 continue
             kept.add(node)
             stack.extend(
-                x.node for x in node.operands if x.node is not None and not is_known(x)
+                x.node
+                for x in (*node.operands, *node.results)
+                if x.node is not None and x.node is not node and not is_known(x)
             )
         return kept
 

@@ -15,10 +15,11 @@ from ..ir.adjoint import pullback
 from ..ir.errors import ArgumentError
 from ..ir.graph import Node, Value
 from ..ir.promote import cast_to
+from .custom import REGISTERED
 from .operands import emit
 from .operands import value as as_value
 from .recorder import Recorder
-from .state import STATE
+from .state import STATE, WATCHERS
 from .tensor import Tensor, current_recorder
 from .trees import Structure, flatten, unflatten
 from .variable import Variable
@@ -58,7 +59,8 @@ class GradientTape:
         self._segments: list[Node] = []
         self._watched: list[tuple[int, Value]] = []  # nodes before it, the value
         self._explicit: list[Variable] = []
-        self._reads: dict[Variable, list[Value]] = {}
+        # by identity: the variable, and its reads
+        self._reads: dict[int, tuple[Variable, list[Value]]] = {}
 
     # -- recording -----------------------------------------------------------------
 
@@ -68,6 +70,7 @@ class GradientTape:
                 "Tape is still recording, This can happen if you try to re-enter an "
                 "already-active tape."
             )
+        self._check_thread()
         recorder = current_recorder()
         if not recorder.tapes:
             recorder.run_group()
@@ -85,6 +88,7 @@ class GradientTape:
         recorder = self._on()
         self._start = len(recorder.builder.nodes)
         recorder.tapes.append(self)
+        WATCHERS.set((*WATCHERS.get(), self))
         recorder.epoch += 1
 
     def _pause(self) -> None:
@@ -92,11 +96,19 @@ class GradientTape:
         self._segments += recorder.builder.nodes[self._start :]
         self._start = -1
         recorder.tapes.remove(self)
+        WATCHERS.set(tuple([w for w in WATCHERS.get() if w is not self]))
         recorder.epoch += 1
 
     def _on(self) -> Recorder:
         assert self._recorder is not None, "the tape has been entered"
         return self._recorder
+
+    def _check_thread(self) -> None:
+        if self._recorder is not None and self._recorder is not current_recorder():
+            raise RuntimeError(
+                "a tape is used in another thread than the one it recorded in: ask for "
+                "its gradients there, and hand over their numpy()"
+            )
 
     def _nodes(self) -> list[Node]:
         if self._start < 0:
@@ -112,7 +124,7 @@ class GradientTape:
         if (self._watch_accessed and variable.trainable) or any(
             v is variable for v in self._explicit
         ):
-            self._reads.setdefault(variable, []).append(read)
+            self._reads.setdefault(id(variable), (variable, []))[1].append(read)
             self._watched.append((self._count(), read))
 
     def watch(self, tensor: Any) -> None:
@@ -128,20 +140,23 @@ class GradientTape:
                     "Passed in object of type "
                     f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
                 )
-            if x.dtype.kind != "f":
-                warnings.warn(
-                    "The dtype of the watched tensor must be floating "
-                    f"(e.g. float64), got {x.dtype}",
-                    stacklevel=2,
-                )
+            if not as_kind(x).dtype.is_float:
+                self._tell_not_float(x)
             if isinstance(x, Variable):
                 self._explicit.append(x)
-                self._reads.setdefault(x, [])
+                self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
                     self._recorder.epoch += 1  # the next read is a new one
             else:
                 at = self._count() if self._recorder is not None else 0
                 self._watched.append((at, x._value))
+
+    def _tell_not_float(self, x: Tensor) -> None:
+        warnings.warn(
+            "The dtype of the watched tensor must be floating "
+            f"(e.g. float64), got {x.dtype}",
+            stacklevel=3,
+        )
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -172,7 +187,8 @@ class GradientTape:
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
-        return tuple(sorted(self._reads, key=lambda v: v._order))
+        found = [variable for variable, _ in self._reads.values()]
+        return tuple(sorted(found, key=lambda v: v._order))
 
     def __del__(self) -> None:
         recorder = self._recorder
@@ -223,6 +239,7 @@ class GradientTape:
             )
         targets = _tensors(target, "target")
         leaves, structure = _with_structure(sources, "sources")
+        self._check_thread()
         if not self._persistent and self._start >= 0:
             self._pause()
         self._recorder = self._recorder or current_recorder()
@@ -238,7 +255,7 @@ class GradientTape:
         self._segments = []
         self._watched = []
         self._on().kept.discard(self)
-        self._reads = {variable: [] for variable in self._reads}
+        self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
 
     def _gradient(
         self,
@@ -262,11 +279,15 @@ class GradientTape:
                 before = cts.get(x._value)
                 cts[x._value] = seed if before is None else b.op("add", before, seed)
         reads = [
-            self._reads.get(x, []) if isinstance(x, Variable) else [x._value]
+            self._reads.get(id(x), (x, []))[1]
+            if isinstance(x, Variable)
+            else [x._value]
             for x in sources
         ]
         wrt = list(dict.fromkeys(v for values in reads for v in values))
-        found = pullback(b, self._recorded(), cts, wrt, name="target") if cts else []
+        found = (
+            pullback(b, self._recorded(), cts, wrt, REGISTERED, "target") if cts else []
+        )
         by_value = dict(zip(wrt, found, strict=bool(cts)))
         results = []
         made: dict[Value, Tensor] = {}
@@ -276,7 +297,9 @@ class GradientTape:
                 _collected(recorder, x, [p for p in parts if p is not None], made,
                            unconnected)
             )  # fmt: skip
-        recorder.run_together([x._value for x in targets if type(x) is Tensor])
+        recorder.run_together(
+            [x._value for x in targets if not isinstance(x, Variable)]
+        )
         recorder.run_together([r._value for r in results if r is not None])
         return results
 
@@ -310,14 +333,14 @@ def _collected(
     if not parts:
         if unconnected is UnconnectedGradients.NONE:
             return None
-        return Tensor(Recorder.concrete(b.zeros(as_kind(source))))
+        return source.plain(Recorder.concrete(b.zeros(as_kind(source))))
     total = parts[0]
     for part in parts[1:]:
         total = b.op("add", total, part)
     known = made.get(total)
     if known is not None:
-        return Tensor(recorder.alias(total))
-    result: Tensor = recorder.wrap(total, ())
+        return source.plain(recorder.alias(total))
+    result: Tensor = recorder.wrap(total, (), source.plain)
     made[total] = result
     return result
 

@@ -6,7 +6,7 @@ leave the tape; so a tensor has none of the methods NumPy's functions would call
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Tensor(Operators):
     """A handle on a value of this thread's recorder."""
 
     __slots__ = ("__weakref__", "_value")
+
+    plain: "ClassVar[type[Tensor]]"  # the class of results
 
     # NumPy's operators leave arrays beside a tensor to the tensor
     __array_priority__ = 1000
@@ -100,6 +102,9 @@ class Tensor(Operators):
 
     def __format__(self, spec: str) -> str:
         return format(self.numpy(), spec) if spec else str(self)
+
+
+Tensor.plain = Tensor
 
 
 def _text(value: Any, exact: bool = False) -> str:

@@ -1,0 +1,94 @@
+"""`tf.cond` and its fellows: under a tape the predicate is looked at."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import nest
+from .making import public_names
+from .tensors import convert
+
+
+def cond(
+    pred: Any, true_fn: "Callable[[], Any] | None" = None,
+    false_fn: "Callable[[], Any] | None" = None, name: Any = None,
+) -> Any:  # fmt: skip
+    """Return what one of two functions returns, as the predicate says.
+
+    Raises:
+        TypeError: a branch is not a function.
+    """
+    if not callable(true_fn):
+        raise TypeError("'true_fn' must be callable.")
+    if not callable(false_fn):
+        raise TypeError("'false_fn' must be callable.")
+    return true_fn() if bool(pred) else false_fn()
+
+
+def case(
+    pred_fn_pairs: Any, default: "Callable[[], Any] | None" = None,
+    exclusive: bool = False, strict: bool = False, name: Any = "case",
+) -> Any:  # fmt: skip
+    """Return what the first function whose predicate holds returns.
+
+    Raises:
+        ValueError: none holds, and there is no default.
+    """
+    for pred, fn in pred_fn_pairs:
+        if bool(pred):
+            return fn()
+    if default is None:
+        raise ValueError("tf.case: no predicate holds, and there is no default")
+    return default()
+
+
+def switch_case(
+    branch_index: Any, branch_fns: Any, default: "Callable[[], Any] | None" = None,
+    name: Any = "switch_case",
+) -> Any:  # fmt: skip
+    """Return what the function of a number returns; the last where there is none."""
+    fns = dict(branch_fns) if not isinstance(branch_fns, dict) else branch_fns
+    if not isinstance(branch_fns, dict) and callable(branch_fns[0]):
+        fns = dict(enumerate(branch_fns))
+    last = default if default is not None else fns[max(fns)]
+    return fns.get(int(convert(branch_index)), last)()
+
+
+def while_loop(
+    cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Any,
+    shape_invariants: Any = None, parallel_iterations: int = 10, back_prop: bool = True,
+    swap_memory: bool = False, maximum_iterations: Any = None, name: Any = None,
+) -> Any:  # fmt: skip
+    """Return loop variables after a body has run as long as a condition holds.
+
+    Raises:
+        TypeError: the condition or the body is not a function.
+        ValueError: there are no loop variables.
+    """
+    if not callable(cond):
+        raise TypeError("'cond' must be callable.")
+    if not callable(body):
+        raise TypeError("'body' must be callable.")
+    if not loop_vars:
+        raise ValueError("'loop_vars' must be provided.")
+    most = None if maximum_iterations is None else int(maximum_iterations)
+    held: Any = nest.map_structure(convert, loop_vars)
+    count = 0
+    while (most is None or count < most) and bool(cond(*_arguments(held))):
+        given = body(*_arguments(held))
+        if not isinstance(held, dict) and len(held) == 1 and not _listed(given):
+            given = [given]
+        flat = [convert(x) for x in nest.flatten(given)]
+        held = nest.pack_sequence_as(held, flat)
+        count += 1
+    return held
+
+
+def _arguments(held: Any) -> Sequence[Any]:
+    return [held] if isinstance(held, dict) else list(held)
+
+
+def _listed(given: Any) -> bool:
+    return isinstance(given, (list, tuple))
+
+
+__all__ = public_names(globals())
