@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.errors import EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at, user_loc
+from ..ir.primitive import Primitive
 from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
@@ -33,6 +34,21 @@ _TRIM_FROM = 64
 
 # Python numbers that are part of a program; all others are inputs of it.
 _LITERALS = frozenset((0, 1, -1, 2, 0.5))
+
+
+class Contracted(Node):
+    """A sum of a product, as the user wrote it; what runs is `fma`."""
+
+    __slots__ = ("fma", "product")
+
+    def __init__(
+        self, record: Primitive, operands: tuple[Value, ...], product: Value, fma: Node
+    ) -> None:
+        super().__init__(record, operands, {}, (), fma.loc)
+        self.results = fma.results
+        self.checked = True
+        self.product = product
+        self.fma = fma
 
 
 class TapeBuilder(ArrayBuilder):
@@ -69,13 +85,20 @@ class TapeBuilder(ArrayBuilder):
         Factors of a product that has its array get theirs, so that a loop of products
         that are looked at keeps no growing history.
         """
+        product = y
         for held in (x, y):
             node = held.node
             if node is not None and node.primitive.name == "mul":
+                product = held
                 if is_known(held):
                     pending.run_factors(node)
                 break
-        return super()._contract(name, x, y)
+        made = super()._contract(name, x, y)
+        if made is None:
+            return None
+        fma = self.nodes.pop()
+        self.nodes.append(Contracted(self.table[name], (x, y), product, fma))
+        return made
 
 
 class Recorder:
@@ -269,14 +292,12 @@ class Recorder:
             if node.primitive.name == "constant":
                 continue  # the builder gives the same literal again
             for r in node.results:
-                if r.node is not node:
-                    continue  # a step that stands in for the one that computes it
                 if is_known(r):
                     pending.forget(r)
-                elif node not in kept:
+                elif node not in kept and r.node not in kept:
                     r.node = None
         # those still needed are looked at again next time; in a loop they are few
-        nodes[:] = [node for node in nodes if node in kept]
+        nodes[:] = [n for n in nodes if n in kept or n.results[0].node in kept]
         self._ran = len(nodes)
 
     def _needed(self) -> set[Node]:

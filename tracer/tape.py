@@ -18,7 +18,7 @@ from ..ir.promote import cast_to
 from .custom import REGISTERED
 from .operands import emit
 from .operands import value as as_value
-from .recorder import Recorder
+from .recorder import Contracted, Recorder
 from .state import STATE, WATCHERS
 from .tensor import Tensor, current_recorder
 from .trees import Structure, flatten, unflatten
@@ -285,9 +285,10 @@ class GradientTape:
             for x in sources
         ]
         wrt = list(dict.fromkeys(v for values in reads for v in values))
-        found = (
-            pullback(b, self._recorded(), cts, wrt, REGISTERED, "target") if cts else []
-        )
+        found: list[Value | None] = []
+        if cts:
+            nodes = self._recorded(set(wrt))
+            found = pullback(b, nodes, cts, wrt, REGISTERED, "target")
         by_value = dict(zip(wrt, found, strict=bool(cts)))
         results = []
         made: dict[Value, Tensor] = {}
@@ -303,19 +304,35 @@ class GradientTape:
         recorder.run_together([r._value for r in results if r is not None])
         return results
 
-    def _recorded(self) -> list[Node]:
-        """Return the nodes that were recorded, given when values were watched."""
+    def _recorded(self, wrt: set[Value]) -> list[Node]:
+        """Return the nodes that were recorded, given when values were watched.
+
+        A sum of a product is the fma that runs, where that has the same derivatives:
+        where the product is no source, and the same factors are on the tape as when it
+        was made.
+        """
         nodes = self._nodes()
         on: set[Value] = set()
         recorded: list[Node] = []
+        factors: dict[Value, list[bool]] = {}  # of products: which were on the tape
         at = 0
         for moment, value in [*self._watched, (len(nodes), None)]:
             for node in nodes[at:moment]:
                 for x in node.operands:
                     if x in on and x.type.dtype.kind == "f":
-                        recorded.append(node)
-                        on.update(node.results)
                         break
+                else:
+                    continue
+                if node.primitive.name == "mul":
+                    factors[node.results[0]] = [x in on for x in node.operands]
+                elif type(node) is Contracted:
+                    known = factors.get(node.product)
+                    # a difference has one factor's sign turned, on the tape as it is
+                    now = [x in on for x in node.fma.operands[:2]]
+                    if known == now and node.product not in wrt:
+                        node = node.fma
+                recorded.append(node)
+                on.update(node.results)
             at = max(at, moment)
             if value is not None:
                 on.add(value)

@@ -139,12 +139,12 @@ class Variable(Tensor):
                 f"assign: variable '{self.name}' is {kind}, the value {new.type}"
                 f"{traced_at(user_loc())}"
             )
-        if new.cell is None:
-            new.cell = Cell()
         current_recorder().assign(self, new)
         return self
 
     def _replace(self, new: Value) -> None:
+        if new.cell is None:
+            new.cell = Cell()
         old, self._current, self._read = self._current, new, None
         new.cell.handles += 1
         old.cell.handles -= 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..ir.loc import register_room
 from ..tracer.functions.table import PUBLIC
+from ..tracer.symbolic import is_recording
 from . import (
     arrays,
     clipping,
@@ -31,6 +32,7 @@ from .custom import (
     recompute_grad,
 )
 from .dtypes import DType, TensorShape, TensorSpec, as_dtype
+from .function import function
 from .indexed_slices import IndexedSlices
 from .module import Module
 from .tape import GradientTape, UnconnectedGradients
@@ -60,25 +62,36 @@ def is_tensor(x: Any) -> bool:
 
 
 def executing_eagerly() -> bool:
-    """Return whether ops run as they are called."""
-    return True
+    """Return whether values are known: not while a tf.function is recorded."""
+    return not is_recording()
 
 
 NoGradient = NotDifferentiable = no_gradient
 
 # where a name of `tf` comes from, in this order
-_FROM_MATH = ["abs", "acos", "acosh", "add", "add_n", "argmax", "argmin", "asin", "asinh", "atan", "atan2", "atanh", "cast", "cos", "cosh", "cumsum", "divide", "equal", "exp", "floor", "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "pow", "reduce_all", "reduce_any", "reduce_logsumexp", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "round", "scalar_mul", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "truediv"]
-_FROM_LINALG = ["einsum", "eye", "matmul", "norm", "tensordot"]
-_DTYPES = ["double", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+_FROM_MATH = """
+    abs acos acosh add add_n argmax argmin asin asinh atan atan2 atanh cast cos cosh
+    cumsum divide equal exp floor greater greater_equal less less_equal logical_and
+    logical_not logical_or maximum minimum multiply negative not_equal pow
+    reduce_all reduce_any reduce_logsumexp reduce_max reduce_mean reduce_min
+    reduce_prod reduce_sum round scalar_mul sigmoid sign sin sinh sqrt square
+    subtract tan tanh truediv
+"""
+_FROM_LINALG = """
+    einsum eye matmul norm tensordot
+"""
+_DTYPES = """
+    double float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64
+"""
 
 
 def _names() -> dict[str, Any]:
     table: dict[str, Any] = {name: getattr(arrays, name) for name in arrays.__all__}
     table |= {name: getattr(clipping, name) for name in clipping.__all__}
     table |= {name: getattr(control, name) for name in control.__all__}
-    table |= {name: getattr(math, name) for name in _FROM_MATH}
-    table |= {name: getattr(linalg, name) for name in _FROM_LINALG}
-    table |= {name: getattr(dtypes, name) for name in _DTYPES}
+    table |= {name: getattr(math, name) for name in _FROM_MATH.split()}
+    table |= {name: getattr(linalg, name) for name in _FROM_LINALG.split()}
+    table |= {name: getattr(dtypes, name) for name in _DTYPES.split()}
     return {**table, "bool": dtypes.bool_}
 
 
@@ -114,6 +127,7 @@ __all__ = [
     "custom_gradient",
     "errors",
     "executing_eagerly",
+    "function",
     "image",
     "is_tensor",
     "keras",

@@ -254,7 +254,8 @@ def pad(
     modes = {"CONSTANT": "constant", "REFLECT": "reflect", "SYMMETRIC": "symmetric"}
     if mode.upper() not in modes:
         raise ValueError(
-            f"Value of argument `mode` expected to be one of 'CONSTANT', 'REFLECT', or 'SYMMETRIC'. Received `mode` = '{mode}'"
+            "Value of argument `mode` expected to be one of 'CONSTANT', 'REFLECT', or "
+            f"'SYMMETRIC'. Received `mode` = '{mode}'"
         )
     widths = [tuple(int(n) for n in w) for w in np.asarray(convert(paddings))]
     options: dict[str, Any] = {"mode": modes[mode.upper()]}

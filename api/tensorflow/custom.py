@@ -15,9 +15,19 @@ from .errors import InternalError
 from .tensors import EagerTensor, convert
 
 # TensorFlow's names of ops that have a gradient, or are known to have none
-_KNOWN = frozenset(
-    ["Abs", "Acos", "Acosh", "AddV2", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atan2", "Atanh", "BatchMatMulV2", "BiasAdd", "BroadcastTo", "Cast", "Ceil", "Cholesky", "ConcatV2", "Cos", "Cosh", "Cumprod", "Cumsum", "Digamma", "Einsum", "Elu", "Equal", "Erf", "Erfc", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Greater", "GreaterEqual", "Identity", "IdentityN", "IsFinite", "IsInf", "IsNan", "L2Loss", "LeakyRelu", "Less", "LessEqual", "Lgamma", "LinSpace", "Log", "Log1p", "LogSoftmax", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "MatrixDeterminant", "MatrixInverse", "MatrixSolve", "Max", "Maximum", "Mean", "Min", "Minimum", "Mul", "Neg", "NotEqual", "OneHot", "Pack", "Pad", "PadV2", "Pow", "Prod", "RealDiv", "Reciprocal", "Relu", "Relu6", "Reshape", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Selu", "Shape", "Sigmoid", "Sign", "Sin", "Sinh", "Slice", "Softmax", "SoftmaxCrossEntropyWithLogits", "Softplus", "Softsign", "Split", "Sqrt", "Square", "SquaredDifference", "Squeeze", "StopGradient", "StridedSlice", "Sub", "Sum", "Tan", "Tanh", "Tile", "Transpose", "Unpack", "Xlogy", "ZerosLike"]
-)
+_KNOWN = """
+    Abs Acos Acosh AddV2 ArgMax ArgMin Asin Asinh Atan Atan2 Atanh BatchMatMulV2
+    BiasAdd BroadcastTo Cast Ceil Cholesky ConcatV2 Cos Cosh Cumprod Cumsum Digamma
+    Einsum Elu Equal Erf Erfc Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod
+    GatherNd GatherV2 Greater GreaterEqual Identity IdentityN IsFinite IsInf IsNan
+    L2Loss LeakyRelu Less LessEqual Lgamma LinSpace Log Log1p LogSoftmax LogicalAnd
+    LogicalNot LogicalOr MatMul MatrixDeterminant MatrixInverse MatrixSolve Max
+    Maximum Mean Min Minimum Mul Neg NotEqual OneHot Pack Pad PadV2 Pow Prod RealDiv
+    Reciprocal Relu Relu6 Reshape ReverseV2 Round Rsqrt SelectV2 Selu Shape Sigmoid
+    Sign Sin Sinh Slice Softmax SoftmaxCrossEntropyWithLogits Softplus Softsign
+    Split Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice Sub Sum
+    Tan Tanh Tile Transpose Unpack Xlogy ZerosLike
+"""
 
 
 def custom_gradient(f: "Callable[..., Any] | None" = None) -> Any:
@@ -113,7 +123,8 @@ def _fitted(gradient: Any, x: Value) -> "Value | None":
     if gradient is None or not x.type.dtype.is_float:
         return None
     held = convert(gradient, None if hasattr(gradient, "dtype") else x.type.dtype.numpy)
-    return held._value
+    out: Value = held._value
+    return out
 
 
 # -- registered ------------------------------------------------------------------------
@@ -163,7 +174,7 @@ class RegisterGradient:
         Raises:
             KeyError: the op type has a gradient.
         """
-        if self._op_type in REGISTERED or self._op_type in _KNOWN:
+        if self._op_type in REGISTERED or self._op_type in _KNOWN.split():
             raise KeyError(f"Registering two gradient with name '{self._op_type}'!")
         REGISTERED[self._op_type] = _rule_of(self._op_type, f)
         return f

@@ -112,7 +112,8 @@ def as_dtype(given: Any) -> DType:
         found = None
     if found is None:
         raise TypeError(
-            f"Cannot convert the argument `type_value`: {given!r} to a TensorFlow DType."
+            f"Cannot convert the argument `type_value`: {given!r} to a TensorFlow "
+            "DType."
         )
     return found
 

@@ -103,6 +103,6 @@ def _scattered(total: Value) -> list[Node]:
 def _flat(b: Any, x: Value, row: Any) -> Value:
     count = 1
     for d in x.type.shape[: len(x.type.shape) - len(row)]:
-        count *= d  # type: ignore[operator, assignment]  # sizes on a tape are numbers
+        count *= d  # type: ignore[assignment]  # sizes on a tape are numbers
     out: Value = b.op("reshape", x, shape=(count, *row))
     return out

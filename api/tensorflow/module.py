@@ -25,7 +25,8 @@ class Module:
         given = name or snake(type(self).__name__)
         if not given.isidentifier():
             raise ValueError(
-                f"{given!r} is not a valid module name. Module names must be valid Python identifiers (e.g. a valid class name)."
+                f"{given!r} is not a valid module name. Module names must be valid "
+                "Python identifiers (e.g. a valid class name)."
             )
         self._name = given
 

@@ -81,7 +81,7 @@ def map_structure(func: Callable[..., Any], *structure: Any, **options: Any) -> 
 
 def is_nested(structure: Any) -> bool:
     """Return whether something is a structure and not a leaf."""
-    return split(structure)[1] != trees.LEAF
+    return bool(split(structure)[1] != trees.LEAF)
 
 
 def assert_same_structure(

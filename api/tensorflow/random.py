@@ -30,7 +30,7 @@ class _State:
 
     def reset(self, seed: "int | None") -> None:
         self.seed = seed
-        self.key = int(np.random.SeedSequence().entropy) if seed is None else seed  # type: ignore[call-overload]
+        self.key = int(str(np.random.SeedSequence().entropy)) if seed is None else seed
         self.blocks: dict[Any, Any] = {}
 
     def generator(self, seed: "int | None") -> np.random.Generator:
@@ -70,7 +70,7 @@ def _uniform(
         if high is None:
             raise ValueError(f"Must specify maxval for integer dtype {kind.name}")
         return _held(generator.integers(low, high, size, kind.dtype))
-    drawn = generator.random(size, kind.dtype)  # type: ignore[call-overload]
+    drawn = generator.random(size, kind.dtype)
     top = 1 if high is None else high
     if low != 0 or top != 1:
         drawn = (drawn * (top - low) + low).astype(kind.dtype)
@@ -81,7 +81,7 @@ def _normal(
     generator: np.random.Generator, shape: Any, mean: Any, stddev: Any, dtype: Any
 ) -> EagerTensor:
     kind = as_dtype(dtype)
-    drawn = generator.standard_normal(plain_shape(shape), kind.dtype)  # type: ignore[call-overload]
+    drawn = generator.standard_normal(plain_shape(shape), kind.dtype)
     return _shifted(drawn, mean, stddev, kind)
 
 
@@ -129,7 +129,7 @@ def truncated_normal(
     drawn = np.empty(size, kind.dtype).reshape(-1)
     missing = np.arange(drawn.size)
     while missing.size:
-        drawn[missing] = generator.standard_normal(missing.size, kind.dtype)  # type: ignore[call-overload]
+        drawn[missing] = generator.standard_normal(missing.size, kind.dtype)
         missing = missing[np.abs(drawn[missing]) > 2]
     return _shifted(drawn.reshape(size), mean, stddev, kind)
 

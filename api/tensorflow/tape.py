@@ -42,8 +42,8 @@ class GradientTape(BaseTape):
         for x in nest.flatten(tensor):
             if not isinstance(x, BaseTensor):
                 raise ValueError(
-                    f"Passed in object {x!r} of type {type(x).__name__!r}, not tf.Tensor "
-                    "or tf.Variable or ExtensionType."
+                    f"Passed in object {x!r} of type {type(x).__name__!r}, not "
+                    "tf.Tensor or tf.Variable or ExtensionType."
                 )
             super().watch(x)
 

@@ -9,16 +9,21 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..ir.errors import IndexOutOfRange, OpTypeError, SizeError
+from ..ir.errors import IndexOutOfRange, OpTypeError, SizeError, TracedValueError
 from ..tracer.cell import leaf
 from ..tracer.functions import elementwise, linalg, shaping
 from ..tracer.functions.table import BY_NUMPY, Impl
 from ..tracer.operators import Operators
+from ..tracer.symbolic import is_symbolic
 from ..tracer.tensor import Tensor as BaseTensor
 from ..tracer.tensor import _text, current_recorder
 from ..tracer.variable import Variable as BaseVariable
 from .dtypes import DType, TensorShape, as_dtype, float32, int32, short_name
-from .errors import InvalidArgumentError, OutOfRangeError
+from .errors import (
+    InvalidArgumentError,
+    OperatorNotAllowedInGraphError,
+    OutOfRangeError,
+)
 
 # an operator's function -> TensorFlow's name for the op
 _OP_NAMES: dict[int, str] = {
@@ -70,6 +75,7 @@ class Face:
     __slots__ = ()
 
     _word = "Tensor"
+    _value: Any  # of the class beside this one
 
     def _apply(self, impl: Impl, *args: Any) -> Any:
         op = _OP_NAMES.get(id(impl))
@@ -96,8 +102,7 @@ class Face:
         return as_dtype(self._kind().dtype.numpy)
 
     def _kind(self) -> Any:
-        value: Any = self._value  # type: ignore[attr-defined]  # of the class beside
-        return value.type
+        return self._value.type
 
     def get_shape(self) -> TensorShape:
         """Return the extents of all axes."""
@@ -107,36 +112,60 @@ class Face:
         """Return a hashable stand-in; `deref` gives this back."""
         return Reference(self)
 
-    def __hash__(self) -> NoReturn:  # type: ignore[override]  # TensorFlow's rule
+    def __hash__(self) -> NoReturn:
         raise TypeError(
             f"{self._word} is unhashable. Instead, use {self._word.lower()}.ref() as "
             "the key."
         )
 
     def __eq__(self, other: object) -> Any:
-        return Operators.__eq__(self, other)  # type: ignore[arg-type]
+        return self._binary(BY_NUMPY[np.equal], self, other, other)
 
     def __ne__(self, other: object) -> Any:
-        return Operators.__ne__(self, other)  # type: ignore[arg-type]
+        return self._binary(BY_NUMPY[np.not_equal], self, other, other)
 
 
-class EagerTensor(Face, BaseTensor):
+class EagerTensor(Face, BaseTensor):  # type: ignore[misc]  # its dtype is TensorFlow's
     """A tensor; immutable, computed when it is looked at."""
 
     __slots__ = ()
-    __hash__ = Face.__hash__  # type: ignore[assignment]
+    __hash__ = Face.__hash__
+
+    def __bool__(self) -> bool:
+        try:
+            return BaseTensor.__bool__(self)
+        except TracedValueError as error:
+            made = OperatorNotAllowedInGraphError(
+                "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed. You "
+                "can attempt the following resolutions to the problem: If you are "
+                "running in Graph mode, use Eager execution mode or decorate this "
+                "function with @tf.function."
+            )
+            made.add_note(str(error))
+            raise made from None
 
     def __str__(self) -> str:
-        return f"tf.Tensor({_text(self.numpy())}, shape={self.shape}, dtype={self.dtype.name})"
+        if self._is_symbolic():
+            return self._symbolic()
+        shown = _text(self.numpy())
+        return f"tf.Tensor({shown}, shape={self.shape}, dtype={self.dtype.name})"
+
+    def _is_symbolic(self) -> bool:
+        return is_symbolic(self._value)
+
+    def _symbolic(self) -> str:
+        return f"Tensor(shape={self.shape}, dtype={self.dtype.name})"
 
     def __repr__(self) -> str:
+        if self._is_symbolic():
+            return f"<tf.{self._symbolic()}>"
         return (
             f"<tf.Tensor: shape={self.shape}, dtype={self.dtype.name}, "
             f"numpy={_text(self.numpy(), True)}>"
         )
 
 
-class ResourceVariable(Face, BaseVariable):
+class ResourceVariable(Face, BaseVariable):  # type: ignore[misc]  # as above
     """A tensor whose value can be replaced.
 
     Args:
@@ -148,7 +177,7 @@ class ResourceVariable(Face, BaseVariable):
     """
 
     __slots__ = ()
-    __hash__ = Face.__hash__  # type: ignore[assignment]
+    __hash__ = Face.__hash__
     _word = "Variable"
 
     def __init__(
@@ -168,8 +197,8 @@ class ResourceVariable(Face, BaseVariable):
     ) -> None:
         if initial_value is None:
             raise ValueError(
-                "The `initial_value` arg to `tf.Variable` must be specified except when "
-                "you are not providing a `variable_def`. You provided neither."
+                "The `initial_value` arg to `tf.Variable` must be specified except "
+                "when you are not providing a `variable_def`. You provided neither."
             )
         if callable(initial_value) and not isinstance(initial_value, BaseTensor):
             initial_value = initial_value()
@@ -210,13 +239,13 @@ class ResourceVariable(Face, BaseVariable):
         BaseVariable.assign(self, new)
         return self
 
-    def assign_add(self, delta: Any, *args: Any, **options: Any) -> "ResourceVariable":
+    def assign_add(self, value: Any, *args: Any, **options: Any) -> "ResourceVariable":
         """Add to the value."""
-        return self.assign(self.value() + self._fitting(delta))
+        return self.assign(self.value() + self._fitting(value))
 
-    def assign_sub(self, delta: Any, *args: Any, **options: Any) -> "ResourceVariable":
+    def assign_sub(self, value: Any, *args: Any, **options: Any) -> "ResourceVariable":
         """Subtract from the value."""
-        return self.assign(self.value() - self._fitting(delta))
+        return self.assign(self.value() - self._fitting(value))
 
     def _fitting(self, delta: Any) -> EagerTensor:
         given = convert(delta, self.dtype)

@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +92,14 @@ class Session:
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     made = Session()
     top = types.ModuleType("matplotlib")
     top.pyplot = made.plots  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "matplotlib", top)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", made.plots)
     tf.random.set_seed(7)
-    yield made
+    return made
 
 
 def near(x: Any, wanted: Any, rtol: float = 1e-6) -> None:

@@ -18,7 +18,10 @@ leaky_relu, softmax, log_softmax = nn.leaky_relu, nn.softmax, nn.log_softmax
 softplus, softsign, sigmoid, tanh = nn.softplus, nn.softsign, nn.sigmoid, nn.tanh
 exponential = math.exp
 
-_NAMES = ["linear", "relu", "relu6", "elu", "selu", "gelu", "silu", "swish", "leaky_relu", "softmax", "log_softmax", "softplus", "softsign", "sigmoid", "tanh", "exponential"]
+_NAMES = """
+    linear relu relu6 elu selu gelu silu swish leaky_relu softmax log_softmax
+    softplus softsign sigmoid tanh exponential
+"""
 
 
 def get(identifier: Any) -> Callable[..., Any]:
@@ -29,7 +32,7 @@ def get(identifier: Any) -> Callable[..., Any]:
     """
     if identifier is None:
         return linear
-    if isinstance(identifier, str) and identifier in _NAMES:
+    if isinstance(identifier, str) and identifier in __all__:
         return globals()[identifier]  # type: ignore[no-any-return]  # one of the above
     if callable(identifier):
         return identifier  # type: ignore[no-any-return]
@@ -38,4 +41,4 @@ def get(identifier: Any) -> Callable[..., Any]:
     )
 
 
-__all__ = ["get", *_NAMES]
+__all__ = ["get", *_NAMES.split()]

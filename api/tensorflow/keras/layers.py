@@ -1,4 +1,4 @@
-"""Layers: their variables are made at the first call, when the input's size is known."""
+"""Layers: they make their variables at the first call, when sizes are known."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -93,9 +93,9 @@ class Layer(Module):
         held = self.variables
         if len(held) != len(weights):
             raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight "
-                f"list of length {len(weights)}, but the layer was expecting {len(held)} "
-                "weights."
+                f"You called `set_weights(weights)` on layer '{self.name}' with a "
+                f"weight list of length {len(weights)}, but the layer was expecting "
+                f"{len(held)} weights."
             )
         for variable, value in zip(held, weights, strict=True):
             variable.assign(value)
@@ -203,7 +203,7 @@ class Dropout(Layer):
 
     def call(self, inputs: Any, training: bool = False) -> EagerTensor:
         """Return the elements that are left."""
-        return nn.dropout(inputs, self.rate, seed=self.seed) if training else inputs  # type: ignore[no-any-return]
+        return nn.dropout(inputs, self.rate, seed=self.seed) if training else inputs
 
 
 class Embedding(Layer):

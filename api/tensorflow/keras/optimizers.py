@@ -22,7 +22,9 @@ class Optimizer(Module):
         self._rate = ResourceVariable(
             learning_rate, trainable=False, name="learning_rate", dtype=np.float32
         )
-        self._steps = 0
+        self._count = ResourceVariable(
+            0, trainable=False, name="iteration", dtype=np.int64
+        )
         self._slots: dict[str, dict[int, ResourceVariable]] = {}
 
     @property
@@ -35,13 +37,13 @@ class Optimizer(Module):
         self._rate.assign(rate)
 
     @property
-    def iterations(self) -> int:
+    def iterations(self) -> ResourceVariable:
         """How many steps have been made."""
-        return self._steps
+        return self._count
 
     def apply_gradients(
         self, grads_and_vars: Iterable[tuple[Any, ResourceVariable]]
-    ) -> int:
+    ) -> ResourceVariable:
         """Make a step; variables whose gradient is None stay as they are.
 
         Raises:
@@ -52,16 +54,16 @@ class Optimizer(Module):
         if not used:
             names = [v.name for _, v in pairs]
             raise ValueError(f"No gradients provided for any variable: {names}.")
-        self._steps += 1
+        self._count.assign_add(1)
         for gradient, variable in used:
             self._update(convert(gradient, variable.dtype), variable)
-        return self._steps
+        return self._count
 
-    def apply(self, grads: Any, trainable_variables: Any) -> int:
+    def apply(self, grads: Any, trainable_variables: Any) -> ResourceVariable:
         """Make a step with gradients in the order of variables."""
         return self.apply_gradients(zip(grads, trainable_variables, strict=True))
 
-    def minimize(self, loss: Any, var_list: Any, tape: Any = None) -> int:
+    def minimize(self, loss: Any, var_list: Any, tape: Any = None) -> ResourceVariable:
         """Make a step down a loss: a function, or a tensor and the tape that saw it.
 
         Raises:
@@ -134,10 +136,9 @@ class Adam(Optimizer):
 
     def _update(self, gradient: EagerTensor, variable: ResourceVariable) -> None:
         first, second = self._slot("m", variable), self._slot("v", variable)
-        correction = np.sqrt(1 - self.beta_2**self._steps) / (
-            1 - self.beta_1**self._steps
-        )
-        rate = self._rate_for(variable) * np.asarray(correction, variable.dtype.dtype)
+        made = math.cast(self._count, variable.dtype)
+        correction = math.sqrt(1 - self.beta_2**made) / (1 - self.beta_1**made)
+        rate = self._rate_for(variable) * correction
         m = first.value() + (gradient - first.value()) * (1 - self.beta_1)
         v = second.value() + (math.square(gradient) - second.value()) * (
             1 - self.beta_2
