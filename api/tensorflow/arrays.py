@@ -311,17 +311,12 @@ def _gather_nd(b: Any, params: Any, indices: Any) -> Any:
     rows = value(b, indices, "gather_nd")
     depth = rows.type.shape[-1]
     parts = [
-        emit(b, "squeeze", shaping.span(b, rows, rows.type.rank - 1, k, k + 1), -1)
-        for k in _indices(depth)
+        indexing.getitem(b, rows, (Ellipsis, k)) for k in builtins.range(depth)
     ]
     held = value(b, params, "gather_nd")
     return indexing.getitem(
         b, held, tuple([emit(b, "cast", p, I64.numpy) for p in parts])
     )
-
-
-def _indices(count: Any) -> list[int]:
-    return list(np.arange(count).tolist())
 
 
 def gather_nd(

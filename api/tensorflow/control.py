@@ -46,9 +46,8 @@ def switch_case(
     name: Any = "switch_case",
 ) -> Any:  # fmt: skip
     """Return what the function of a number returns; the last where there is none."""
-    fns = dict(branch_fns) if not isinstance(branch_fns, dict) else branch_fns
-    if not isinstance(branch_fns, dict) and callable(branch_fns[0]):
-        fns = dict(enumerate(branch_fns))
+    listed = not isinstance(branch_fns, dict) and callable(branch_fns[0])
+    fns = dict(enumerate(branch_fns) if listed else branch_fns)
     last = default if default is not None else fns[max(fns)]
     return fns.get(int(convert(branch_index)), last)()
 

@@ -106,7 +106,7 @@ def triangular_solve(
 ) -> EagerTensor:
     """Return x with matrix @ x == rhs, of which only one triangle is read."""
     x, y = matched(matrix, rhs, "MatrixTriangularSolve")
-    options = {"lower": lower, "trans": int(adjoint)}
+    options = {"lower": lower, "transpose": bool(adjoint)}
     return call(solving.triangular_solve, (x, y), "MatrixTriangularSolve", options)  # type: ignore[no-any-return]
 
 
