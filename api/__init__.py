@@ -41,6 +41,9 @@ from .tracer.variable import Variable
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
     from .tracer.explain import Explanation
+    from .tracer.jacobians import hessian, hvp, jacobian
+    from .tracer.mapping import vmap
+    from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
 
@@ -53,7 +56,13 @@ _TOOLS = {
     "Explanation": ".tracer.explain",
     "Pullback": ".tracer.vjp",
     "check_grads": ".tracer.check_grads",
+    "hessian": ".tracer.jacobians",
+    "hvp": ".tracer.jacobians",
+    "jacobian": ".tracer.jacobians",
+    "jvp": ".tracer.pushing",
+    "linearize": ".tracer.pushing",
     "ravel_tree": ".tracer.ravel",
+    "vmap": ".tracer.mapping",
     "vjp": ".tracer.vjp",
 }
 
@@ -91,11 +100,17 @@ __all__ = [
     "function",
     "grad",
     "graph_text",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "linalg",
+    "linearize",
     "nn",
     "ravel_tree",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 __all__ += list(FUNCTIONS)

@@ -80,7 +80,7 @@ def _passes(stages: Stages) -> str:
     graph = stages.program
     lines = [f"# traced: {len(graph.nodes)} nodes"]
     for name in pipeline.PASSES:
-        graph = pipeline.BY_NAME[name](graph)
+        graph = pipeline.step(graph, name)
         verify(graph, name)
         lines.append(f"# {name}: {len(graph.nodes)} nodes")
     return "\n".join([*lines, pretty(graph)])

@@ -10,14 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .active import Active, find_active
 from .builder import Builder
+from .control_adjoint import loop_vjp, switch_vjp
+from .control_revolve import revolve_vjp
 from .errors import GradientLookupError, OpTypeError
+from .forms import Control
 from .graph import Graph, Node, Value
 from .loc import traced_at
 from .masking import masking
 from .ops import OPS
-from .passes.rebuild import with_inputs
+from .passes.merge import find_extended
+from .passes.rebuild import extend, with_inputs
 from .pause import collector_paused
-from .primitive import Primitive, Rule, VjpRule
+from .primitive import DERIVED, Primitive, Rule, VjpRule
 
 _SHOWN = 6  # ops of a path in a message
 
@@ -32,6 +36,7 @@ def pullback(
     wrt: Sequence[Value],
     rules: Rules | None = None,
     name: str = "",
+    zeros: Iterable[Value] = (),
 ) -> list[Value | None]:
     """Append the adjoint of `nodes` to a builder.
 
@@ -42,6 +47,7 @@ def pullback(
         wrt: inputs, or results of nodes.
         rules: VJP rules that take precedence over those of the records.
         name: what the outputs are called in messages.
+        zeros: those of the given cotangents whose elements may be 0.
 
     Returns:
         A cotangent for each of `wrt`; None where no float path leads from it to an
@@ -60,65 +66,100 @@ def pullback(
     }
     outer = b.loc
     try:
-        with collector_paused(len(nodes)), masking(b, nodes) as current:
-            _sweep(b, active, held, current, name or "output", cts, nodes)
+        with collector_paused(len(nodes)), masking(b, nodes, zeros) as current:
+            sweep = _Sweep(b, active, held, current, rules or {})
+            sweep.run(name or "output", cts, nodes)
     finally:
         b.loc = outer
     return [held.get(x) for x in wrt]
 
 
-def _sweep(
-    b: Builder,
-    active: Active,
-    held: dict[Value, Value],
-    current: set[Value],
-    name: str,
-    outputs: Iterable[Value],
-    nodes: Sequence[Node],
-) -> None:
-    """Visit active nodes in reverse, from cotangents of results to operands'."""
-    values = active.values
-    add = b.op
-    for node, rule in reversed(active.nodes):
-        results = node.results
-        if len(results) == 1:
-            ct = held.get(results[0])
-            if ct is None:
+class _Sweep:
+    """A visit of active nodes in reverse, from cotangents of results to operands'."""
+
+    def __init__(
+        self,
+        b: Builder,
+        active: Active,
+        held: dict[Value, Value],
+        current: set[Value],
+        rules: Rules,
+    ) -> None:
+        self.b, self.active, self.held = b, active, held
+        self.current, self.rules = current, rules
+
+    def run(self, name: str, outputs: Iterable[Value], nodes: Sequence[Node]) -> None:
+        """Visit the nodes."""
+        b, held, values = self.b, self.held, self.active.values
+        add = b.op
+        # a loop that was run again for its residuals stands where it first stood
+        again = find_extended(nodes, ("while", "scan"), same_operands=True)
+        moved = set(again.values())
+        for node, rule in reversed(self.active.nodes):
+            if moved and node in moved:
                 continue
-            given: Value | tuple[Value, ...] = ct
-            made: Value | tuple[Value, ...] = results[0]
-            cts: tuple[Value, ...] = (ct,)
-        else:
-            found = [held.get(x) for x in results]
-            if all(ct is None for ct in found):
-                continue
+            while node in again:
+                node = self._joined(node, again[node])
+            results = node.results
+            if len(results) == 1:
+                ct = held.get(results[0])
+                if ct is None:
+                    continue
+                given: Value | tuple[Value, ...] = ct
+                made: Value | tuple[Value, ...] = results[0]
+                cts: tuple[Value, ...] = (ct,)
+            else:
+                found = [held.get(x) for x in results]
+                if all(ct is None for ct in found):
+                    continue
+                b.loc = node.loc
+                cts = tuple(
+                    b.zeros(x.type) if ct is None else ct
+                    for x, ct in zip(results, found, strict=True)
+                )
+                given, made = cts, results
+            operands = node.operands
             b.loc = node.loc
-            cts = tuple(
-                b.zeros(x.type) if ct is None else ct
-                for x, ct in zip(results, found, strict=True)
-            )
-            given, made = cts, results
-        if isinstance(rule, Rule):
-            raise _missing(node, nodes, name, set(outputs), len(b.inputs))
-        b.loc = node.loc
-        current.clear()
-        current.update(cts)
-        operands = node.operands
-        entries = rule(b, given, made, *operands, **node.params)
-        if len(entries) != len(operands):
-            raise _bad_count(node, len(entries))
-        for k, entry in enumerate(entries):
-            if entry is None:
-                continue
-            x = operands[k]
-            if x not in values:
-                continue
-            if type(entry) is not Value or (
-                entry.type is not x.type and entry.type != x.type
-            ):
-                raise _bad_entry(node, k, entry)
-            before = held.get(x)
-            held[x] = entry if before is None else add("add", before, entry)
+            if rule is DERIVED:
+                entries = self._control(node, cts)
+            elif isinstance(rule, Rule):
+                raise _missing(node, nodes, name, set(outputs), len(b.inputs))
+            else:
+                self.current.clear()
+                self.current.update(cts)
+                entries = rule(b, given, made, *operands, **node.params)
+            if len(entries) != len(operands):
+                raise _bad_count(node, len(entries))
+            for k, entry in enumerate(entries):
+                if entry is None:
+                    continue
+                x = operands[k]
+                if x not in values:
+                    continue
+                if type(entry) is not Value or (
+                    entry.type is not x.type and entry.type != x.type
+                ):
+                    raise _bad_entry(node, k, entry)
+                before = held.get(x)
+                held[x] = entry if before is None else add("add", before, entry)
+
+    def _joined(self, node: Node, longer: Node) -> Node:
+        """Hand the cotangents of a loop to one that extends it, and return that."""
+        held = self.held
+        for x, same in zip(node.results, longer.results, strict=False):
+            ct = held.pop(x, None)
+            if ct is not None:
+                other = held.get(same)
+                held[same] = ct if other is None else self.b.op("add", other, ct)
+        return longer
+
+    def _control(self, node: Node, cts: Sequence[Value]) -> Sequence[Value | None]:
+        form = node.primitive.form
+        assert isinstance(form, Control)
+        if form.kind == "revolve":
+            return revolve_vjp(self.b, node, cts, pullback, self.rules)
+        derived = switch_vjp if form.kind == "switch" else loop_vjp
+        return derived(self.b, node, cts, pullback, self.rules)
 
 
 # -- messages --------------------------------------------------------------------------
@@ -194,18 +235,6 @@ def _missing(
 # -- joint graphs ----------------------------------------------------------------------
 
 
-def _extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
-    """Return a builder that continues a graph."""
-    b = Builder(table, strict)
-    b.inputs = list(graph.inputs)
-    b.names = list(graph.names)
-    b.nodes = list(graph.nodes)
-    b.sizes = list(graph.sizes)
-    b.guards = list(graph.guards)
-    b.captures = list(graph.captures)
-    return b
-
-
 def _joint(
     b: Builder,
     graph: Graph,
@@ -264,7 +293,7 @@ def grad_graph(
             f"{graph.name}: a gradient needs a float scalar,"
             f" {graph.output_names[output]} is {target.type}"
         )
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     seed = b.constant(1.0, target.type.dtype)
     return _joint(b, graph, {target: seed}, wrt, rules, keep_value)
 
@@ -295,7 +324,7 @@ def vjp_graph(
     added = [Value(x.type, None, first + k) for k, (x, _) in enumerate(seeds)]
     names = [f"seed of {name}" for _, name in seeds]
     graph, replaced = with_inputs(graph, first, added, names)
-    b = _extend(graph, table, strict)
+    b = extend(graph, table, strict)
     cts: dict[Value, Value] = {}
     for (old, _), seed in zip(seeds, added, strict=True):
         x = replaced.get(old, old)

@@ -17,7 +17,8 @@ from .errors import GraphError, OpTypeError
 from .graph import Graph, Guard, Node, Value
 from .loc import Loc, traced_at
 from .primitive import Primitive
-from .sizes import SizeExpr
+from .sizes import SizeExpr, named, names_in
+from .subgraph import mentioned_sizes
 from .types import DType, Shape, TensorType, dtype_of
 
 Scalar = bool | int | float
@@ -36,6 +37,7 @@ class Builder:
         self.guards: list[Guard] = []
         self.captures: list[np.ndarray[Any, Any]] = []
         self.loc: Loc | None = None
+        self._fresh: set[str] | None = None  # names of sizes, once one was asked for
         self._calls: dict[str, Callable[..., Any]] = {}
         self._constants: dict[Any, Value] = {}  # Any: (type, value bits)
 
@@ -181,10 +183,40 @@ class Builder:
         out: Value = self.op("broadcast_to", x, shape=shape)
         return out
 
+    def take_back(self, start: int) -> list[Node]:
+        """Remove the nodes from number `start` on, and return them.
+
+        Constants among them are not given out again.
+        """
+        taken = self.nodes[start:]
+        del self.nodes[start:]
+        gone = {node.results[0] for node in taken if not node.operands}
+        if gone:
+            kept = self._constants.items()
+            self._constants = {key: x for key, x in kept if x not in gone}
+        return taken
+
     def guard(self, left: "int | SizeExpr", right: "int | SizeExpr", why: str) -> None:
         """Demand that two sizes be equal when the program is entered."""
         if left != right:
             self.guards.append(Guard(left, right, why, self.loc))
+
+    def fresh_size(self, stem: str) -> SizeExpr:
+        """Return a named size that nothing of the program is called after."""
+        if self._fresh is None:
+            taken = set(self.sizes)
+            for x in self.inputs:
+                for d in x.type.shape:
+                    taken |= names_in(d)
+            for node in self.nodes:
+                if node.params:
+                    taken |= mentioned_sizes(node)
+            self._fresh = taken
+        k = 0
+        while f"{stem}{k}" in self._fresh:
+            k += 1
+        self._fresh.add(f"{stem}{k}")
+        return named(f"{stem}{k}")
 
     def finish(
         self, name: str, outputs: Sequence[Value], output_names: Sequence[str] = ()

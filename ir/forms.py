@@ -104,6 +104,16 @@ class Factorize:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """Regions run in turn or by choice; `kind` is "while", "scan" or "switch".
+
+    What each operand and result is to the regions is said in `ops/control.py`.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Literal:
     """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
@@ -123,6 +133,7 @@ Form = (
     | Gather
     | Scatter
     | Factorize
+    | Control
     | Literal
     | Iota
 )

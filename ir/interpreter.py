@@ -13,6 +13,7 @@ from .graph import Graph, Value
 from .loc import traced_at
 from .primitive import as_results
 from .sizes import SizeExpr, evaluate_size, names_in
+from .subgraph import SubGraph, late_size
 from .types import TensorType
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,8 +69,29 @@ def bind_sizes(
     return env
 
 
+class Region:
+    """A region with numbers for its sizes: takes arrays and returns a list of them."""
+
+    def __init__(self, held: SubGraph, env: Mapping[str, int]) -> None:
+        self.graph = held.graph
+        self.gives = held.gives
+        self.sizes = dict(env)
+
+    def env(self, size: "int | SizeExpr") -> int:
+        """Return the value of a size in the region."""
+        return evaluate_size(size, self.sizes)
+
+    def __call__(self, *arrays: Any) -> list[Array]:
+        """Return the outputs of the region. Any: whatever NumPy makes an array of."""
+        held = [np.asarray(a) for a in arrays]
+        values = dict(zip(self.graph.inputs, held, strict=True))
+        return _run(self.graph, values, dict(self.sizes))
+
+
 def numbers_for(value: Any, env: Mapping[str, int]) -> Any:
     """Return a param with numbers for sizes. Any: params are of any kind."""
+    if isinstance(value, SubGraph):
+        return Region(value, env)
     if isinstance(value, SizeExpr):
         return evaluate_size(value, env)
     if isinstance(value, TensorType):
@@ -122,12 +144,23 @@ def interpret(
     env = bind_sizes(graph, [a.shape for a in held], sizes or {})
     values: dict[Value, Array] = dict(zip(graph.inputs, held, strict=True))
     with np.errstate(all="ignore"):
-        for node in graph.nodes:
-            params = {k: numbers_for(v, env) for k, v in node.params.items()}
-            made = node.primitive.evaluate(
-                *[values[x] for x in node.operands], **params
-            )
-            for x, array in zip(node.results, as_results(made), strict=True):
-                _check(array, x, env)
-                values[x] = array
+        return _run(graph, values, env)
+
+
+def _run(graph: Graph, values: dict[Value, Array], env: dict[str, int]) -> list[Array]:
+    """Return the outputs; `values` has the inputs, `env` the sizes. Both grow."""
+    for node in graph.nodes:
+        late = late_size(node) if node.params else None
+        params = {
+            k: v if k == "trips" else numbers_for(v, env)
+            for k, v in node.params.items()
+        }
+        made = as_results(
+            node.primitive.evaluate(*[values[x] for x in node.operands], **params)
+        )
+        if late is not None:
+            env[late] = len(made[-1])
+        for x, array in zip(node.results, made, strict=True):
+            _check(array, x, env)
+            values[x] = array
     return [values[x] for x in graph.outputs]

@@ -1,14 +1,15 @@
-"""Decide, while an adjoint is built, which products must be masked.
+"""Decide, while derivatives are built, which products must be masked.
 
 Behind a branch that was not taken, an element that was not read, or a mask, a cotangent
-is 0 and must stay 0 whatever the local derivative is: 0 times inf is NaN. There, a
+is 0 and must stay 0 whatever the local derivative is: 0 times inf is NaN. So are the
+tangents of what does not move. There, a
 product with a local derivative that may not be finite becomes `mask_mul(ct, local)`, 0
 where ct is 0. Elsewhere it is a plain `mul`, which contracts, also where the rule of a
 singular op asks for the mask. Looking is put off until a rule multiplies; every node is
 looked at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .builder import Builder
@@ -36,11 +37,13 @@ def _is_mask(node: Node) -> bool:
 class _Looked:
     """What is known of the values met so far."""
 
-    def __init__(self, b: Builder, forward: Sequence[Node]) -> None:
+    def __init__(
+        self, b: Builder, forward: Sequence[Node], zeros: Iterable[Value]
+    ) -> None:
         self.made = b.nodes
         self.forward: Sequence[Node] = forward
         self.next = len(b.nodes)  # first adjoint node not looked at
-        self.masked: set[Value] = set()  # may be 0 by a mask
+        self.masked: set[Value] = set(zeros)  # may be 0 by a mask
         self.wild: set[Value] = set()  # may not be finite
 
     def look(self) -> None:
@@ -65,18 +68,21 @@ class _Looked:
 
 
 @contextmanager
-def masking(b: Builder, nodes: Sequence[Node]) -> Iterator[set[Value]]:
+def masking(
+    b: Builder, nodes: Sequence[Node], zeros: Iterable[Value] = ()
+) -> Iterator[set[Value]]:
     """Have `b.mul` and `b.mask_mul` of rules mask where they must, and only there.
 
     Args:
         b: the builder that rules receive.
         nodes: the forward nodes whose rules will run.
+        zeros: cotangents or tangents given from outside that may hold zeros.
 
     Yields:
         A set the caller keeps: the cotangents of the node whose rule runs. Products of
         anything else are the rule's own business and stay as they are.
     """
-    looked = _Looked(b, nodes)
+    looked = _Looked(b, nodes, zeros)
     current: set[Value] = set()
 
     def mask_mul(ct: Operand, local: Operand) -> Value:

@@ -66,6 +66,12 @@ Evaluate = Callable[..., Any]
 # (builder, cotangents, results, *operands, **params) -> one cotangent an operand; one
 # result passes its cotangent and itself without a tuple
 VjpRule = Callable[..., "Sequence[Value | None]"]
+# (builder, tangents of the operands, results, *operands, **params) -> one tangent a
+# result, None for zero; one result passes itself and its tangent without a tuple
+JvpRule = Callable[..., "Value | Sequence[Value | None] | None"]
+# (builder, size of the new axis, whether each operand has it, *operands, **params) ->
+# results, which all have it; one result comes without a tuple
+BatchRule = Callable[..., "Value | Sequence[Value]"]
 # (shapes of the operands, random generator) -> the operands, in f64. Any: NumPy arrays.
 # The generator by name: NumPy loads its module, and hashlib, for whoever asks for it.
 MakeOperands = Callable[
@@ -104,8 +110,8 @@ class Primitive:
     evaluate: Evaluate
     form: Form
     vjp: VjpRule | Rule
-    jvp: Callable[..., Any] | Rule
-    batch: Callable[..., Any] | Rule
+    jvp: JvpRule | Rule
+    batch: BatchRule | Rule
     effects: frozenset[Effect]
     cost: Cost
     exact: bool

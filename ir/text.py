@@ -13,6 +13,8 @@
 Values are numbered within the graph, inputs first. Params are sorted by name. The text
 is exact: `parse` reads back what was written, and equal graphs have equal text. An
 array of more than `INLINE` elements is written by its hash; the reader is given it.
+Regions of control ops stand before the graph, each under its hash, `region &HASH` to
+`end`; those within others come first.
 """
 
 import json
@@ -27,6 +29,7 @@ from .digest import sha256_hex
 from .errors import GraphError
 from .graph import Graph, Node, Value
 from .sizes import SizeExpr
+from .subgraph import SubGraph, all_regions
 from .types import DTYPES, DType, TensorType, dtype_of
 
 HEADER = "pullback-ir 1"
@@ -79,6 +82,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     TensorType: str,
     DType: repr,
     ArrayConstant: _array_text,
+    SubGraph: repr,
     type(None): lambda value: "none",
 }
 
@@ -137,8 +141,20 @@ def name_text(name: str) -> str:
     return name if NAME.match(name) else json.dumps(name)
 
 
+def region_lines(graph: Graph) -> list[str]:
+    """Return the lines of a region after the one that has its hash."""
+    return [*_inputs(graph, False), *_body(graph, False)]
+
+
 def _head(graph: Graph, captures: bool) -> list[str]:
-    lines = [HEADER, f"graph {name_text(graph.name)}"]
+    lines = [HEADER]
+    for held in all_regions(graph):
+        lines += [f"region {held!r}", *region_lines(held.graph)]
+    return [*lines, f"graph {name_text(graph.name)}", *_inputs(graph, captures)]
+
+
+def _inputs(graph: Graph, captures: bool) -> list[str]:
+    lines = []
     if graph.sizes:
         lines.append(f"sizes {' '.join(graph.sizes)}")
     first = len(graph.inputs) - len(graph.captures)
@@ -162,8 +178,12 @@ def _tail(graph: Graph, numbers: Numbers) -> list[str]:
 
 
 def _lines(graph: Graph, locs: bool, captures: bool) -> list[str]:
+    return _head(graph, captures) + _body(graph, locs)
+
+
+def _body(graph: Graph, locs: bool) -> list[str]:
     numbers = number_values(graph)
-    lines = _head(graph, captures)
+    lines: list[str] = []
     types: dict[int, str] = {}  # by identity: rules hand the same type on
     add = lines.append
     for node in graph.nodes:
@@ -204,7 +224,8 @@ def graph_key(graph: Graph) -> str:
     inputs of the code.
     """
     parts = ["\n".join(_lines(graph, False, captures=False)).encode()]
-    for node in graph.nodes:
+    held = [node for region in all_regions(graph) for node in region.graph.nodes]
+    for node in [*graph.nodes, *held]:
         for name in sorted(node.params):
             held = node.params[name]
             if isinstance(held, ArrayConstant) and held.array.size > INLINE:
@@ -228,13 +249,19 @@ def pretty(graph: Graph) -> str:
 
     Numbers are those of `print_graph`. Not meant to be read back.
     """
+    regions = [(repr(held), held.graph) for held in all_regions(graph)]
+    parts = [_pretty(held, name) for name, held in regions]
+    return "\n".join([*parts, _pretty(graph, graph.name)])
+
+
+def _pretty(graph: Graph, name: str) -> str:
     numbers = number_values(graph)
     shown = {x: f"%{k}" for x, k in numbers.items()}
     inputs = [
-        f"%{k} {name}: {x.type}"
-        for k, (x, name) in enumerate(zip(graph.inputs, graph.names, strict=True))
+        f"%{k} {of}: {x.type}"
+        for k, (x, of) in enumerate(zip(graph.inputs, graph.names, strict=True))
     ]
-    lines = [f"{graph.name}({', '.join(inputs)}):"]
+    lines = [f"{name}({', '.join(inputs)}):"]
     for node in graph.nodes:
         literal = _inline(node)
         if literal is not None:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from .errors import GraphError, OpTypeError
 from .graph import Graph, Node
 from .sizes import SizeExpr, names_in
+from .subgraph import SubGraph, all_regions, late_size
 from .text import RESERVED, node_text, number_values
 from .types import TensorType
 
@@ -112,6 +113,9 @@ class _Sizes:
             return None if id(value) in self.known else self.in_type(value)
         if type(value) is SizeExpr:
             return self.unknown(value)
+        if type(value) is SubGraph:
+            rest = [n for n in value.graph.sizes if n not in self.declared]
+            return rest[0] if rest else None
         if type(value) is tuple:
             for item in value:
                 name = self.in_param(item)
@@ -133,6 +137,14 @@ def verify(graph: Graph, after: str) -> None:
 
     Cost: O(nodes + edges).
     """
+    for held in all_regions(graph):
+        if not held.verified:
+            _verify(held.graph, f"{after}, {held!r}")
+            held.verified = True
+    _verify(graph, after)
+
+
+def _verify(graph: Graph, after: str) -> None:
     _check_head(graph, after)
     sizes = _Sizes(graph.sizes)
     known = sizes.known
@@ -151,6 +163,9 @@ def verify(graph: Graph, after: str) -> None:
             if wrong is not None:
                 _fail(graph, after, wrong, at)
             node.checked = True
+        late = late_size(node) if node.params else None
+        if late is not None:
+            sizes.declared.add(late)
         for x in node.results:
             if x in defined:
                 _fail(graph, after, "a result is defined twice", at)

@@ -9,7 +9,7 @@ What the entry does not take comes back to `_call`.
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class Compiled:
     why: str = ""
     program: engine.Program | None = None
     entry: Callable[..., Any] | None = None
-    split: Any = None  # the two programs of its pullback; Any: made above this module
+    # the two programs of its pullback, of its derivative; Any: made above this module
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 class Function:
@@ -84,6 +85,7 @@ class Function:
         self._reader = Reader(fun, name, tuple(nums), tuple(names), shapes or {})
         self._compiled: dict[Any, Compiled] = {}
         self._varying: Varying[Compiled] = Varying()
+        self.made: dict[str, Function] = {}  # transformed functions of it
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:

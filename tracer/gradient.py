@@ -1,6 +1,7 @@
 """`grad` and `value_and_grad`: the adjoint, built in the trace of the function."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -11,7 +12,25 @@ from .array import TracedArray
 from .function import Function, one_class
 from .signature import quoted
 from .trace import Trace, name_of, place_of
-from .trees import flatten, paths, unflatten
+from .trees import NONE, Structure, flatten, paths, unflatten
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The arguments that are differentiated: values, structures with their counts."""
+
+    wrt: list[Value]
+    structures: list[tuple[Structure, int]]
+    single: bool  # one argument alone, not a tuple of them
+
+    def arrange(self, leaves: Iterable[Any]) -> Any:
+        """Return one leaf for each value in the arguments' structures."""
+        found = iter(leaves)
+        trees = [
+            unflatten(structure, [next(found) for _ in range(count)])
+            for structure, count in self.structures
+        ]
+        return trees[0] if self.single else tuple(trees)
 
 
 class Gradient(Function):
@@ -69,9 +88,10 @@ class Gradient(Function):
                 )
         return places, single
 
-    def _body(
+    def _sources(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
-    ) -> Any:
+    ) -> tuple[list[Any], dict[str, Any], Sources]:
+        """Return the arguments, and those that are differentiated."""
         places, single = self._chosen(args, options)
         given, named = list(args), dict(options)
         wrt: list[Value] = []
@@ -93,13 +113,15 @@ class Gradient(Function):
                 given[place] = unflatten(structure, arrays)
             else:
                 named[place] = unflatten(structure, arrays)
+        return given, named, Sources(wrt, structures, single)
+
+    def _body(
+        self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
+    ) -> Any:
+        given, named, sources = self._sources(trace, args, options, fresh)
+        wrt = sources.wrt
         start = 0 if fresh else len(trace.builder.nodes)
-        result = self._fun(*given, **named)
-        aux: list[TracedArray] = []
-        if self._has_aux:
-            result, extra = self._with_aux(result)
-            leaves, around = flatten(extra)
-            aux = [trace.lift(x, f"{self._name}: the second result") for x in leaves]
+        result, aux, around = self._results(trace, given, named)
         value = self._value(trace, result)
         b = trace.builder
         seed = b.constant(1.0, value.type.dtype)
@@ -109,23 +131,30 @@ class Gradient(Function):
         trace.adjoints.append((first, len(b.nodes)))
         if fresh:
             trace.primals = [value, *[x._value for x in aux]]
-        grads = iter(
+        made = sources.arrange(
             [
                 TracedArray(trace, b.zeros(x.type) if ct is None else ct)
                 for x, ct in zip(wrt, cts, strict=True)
             ]
         )
-        trees = [
-            unflatten(structure, [next(grads) for _ in range(count)])
-            for structure, count in structures
-        ]
-        made = trees[0] if single else tuple(trees)
         if not self._has_aux:
             return (TracedArray(trace, value), made) if self._keep_value else made
         beside = unflatten(around, aux)
         if self._keep_value:
             return (TracedArray(trace, value), beside), made
         return made, beside
+
+    def _results(
+        self, trace: Trace, given: Sequence[Any], named: Mapping[str, Any]
+    ) -> tuple[Any, list[TracedArray], Structure]:
+        """Run the function; returns its result, and the leaves of what is beside."""
+        result = self._fun(*given, **named)
+        if not self._has_aux:
+            return result, [], NONE
+        result, extra = self._with_aux(result)
+        leaves, around = flatten(extra)
+        what = f"{self._name}: the second result"
+        return result, [trace.lift(x, what) for x in leaves], around
 
     def _with_aux(self, result: Any) -> tuple[Any, Any]:
         if isinstance(result, tuple) and len(result) == 2:
@@ -217,6 +246,15 @@ def value_and_grad(
     return _make("value_and_grad", True, fun, argnums, argnames, has_aux, options)
 
 
+def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Give a transformed function the options of a decorated one, where not given."""
+    if isinstance(fun, Function):
+        reader = fun._reader
+        options.setdefault("static_argnums", tuple(reader.static_argnums))
+        options.setdefault("static_argnames", tuple(reader.static_argnames))
+        options.setdefault("check_numerics", fun._check_numerics)
+
+
 def _make(
     label: str,
     keep_value: bool,
@@ -231,11 +269,7 @@ def _make(
         return partial(
             made, argnums=argnums, argnames=argnames, has_aux=has_aux, **options
         )
-    if isinstance(fun, Function):
-        reader = fun._reader
-        options.setdefault("static_argnums", tuple(reader.static_argnums))
-        options.setdefault("static_argnames", tuple(reader.static_argnames))
-        options.setdefault("check_numerics", fun._check_numerics)
+    inherit(fun, options)
     return one_class(
         Gradient,
         fun,

@@ -4,9 +4,10 @@ One trace is open in a thread at a time; decorated functions met inside it are t
 into it. A trace that is closed answers no more: its arrays have escaped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..ir.batching import batch
 from ..ir.errors import (
     ArgumentError,
     EscapedValue,
@@ -16,7 +17,7 @@ from ..ir.errors import (
 )
 from ..ir.graph import Graph, Value
 from ..ir.loc import Loc, register_room, traced_at, user_loc
-from ..ir.sizes import names_in
+from ..ir.sizes import SizeExpr, names_in
 from ..ir.types import TensorType
 from .array import TracedArray, described
 from .builders import TraceBuilder
@@ -50,6 +51,7 @@ class Trace:
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
+        self._gone: set[Value] = set()  # rows that are arrays of rows now
 
     # -- ops -----------------------------------------------------------------------
 
@@ -62,6 +64,8 @@ class Trace:
         """
         if self.closed:
             raise self._escaped(args)
+        if self._gone:
+            self._stays(args)
         b = self.builder
         b.loc = user_loc(2)
         try:
@@ -131,6 +135,8 @@ class Trace:
             ArgumentError: it is neither an array nor a number.
         """
         if isinstance(leaf, TracedArray) and leaf._trace is self:
+            if self._gone:
+                self._stays([leaf])
             return leaf
         self.builder.loc = self.builder.loc or user_loc(2)
         try:
@@ -145,6 +151,49 @@ class Trace:
         value = x._value
         made = self.builder.op("reshape", value, shape=value.type.shape)
         return TracedArray(self, made)
+
+    def spread(
+        self, start: int, batched: Mapping[Value, Value], size: "int | SizeExpr"
+    ) -> dict[Value, Value]:
+        """Give what was traced from node `start` on a leading axis.
+
+        Args:
+            start: the number of the first node.
+            batched: for values that stood in for one row, the array of all rows.
+            size: how many rows.
+
+        Returns:
+            The array of all rows for each value that depends on these.
+        """
+        b = self.builder
+        nodes = b.take_back(start)
+        made = batch(b, nodes, batched, size)
+        values, starts = made.values, made.starts
+        self._gone.update(values)
+        self.adjoints = [
+            (_after(starts, start, first), _after(starts, start, last))
+            for first, last in self.adjoints
+        ]
+        self.checks = [self._check_of_rows(check, values) for check in self.checks]
+        return values
+
+    def _check_of_rows(self, check: Check, values: Mapping[Value, Value]) -> Check:
+        if check.failing not in values:
+            return check
+        counts = values[check.failing]
+        total = self.builder.op("sum", counts, axes=(0,))
+        return check._replace(value=values[check.value], failing=total)
+
+    def _stays(self, args: Sequence[Any]) -> None:
+        """Raise EscapedValue where a row of a batch is used outside."""
+        leaves, _ = flatten(list(args))
+        for a in leaves:
+            if isinstance(a, TracedArray) and a._value in self._gone:
+                raise EscapedValue(
+                    f"{described(a._value)} was used after the function that vmap ran "
+                    f"on rows returned{traced_at(user_loc(3))}"
+                    "\n  return it from that function instead of keeping it elsewhere"
+                )
 
     # -- opening and closing -------------------------------------------------------
 
@@ -163,6 +212,11 @@ class Trace:
             if isinstance(cause, TracedValueError):
                 # array[0] = traced: NumPy hides the reason behind one of its own
                 raise cause from None
+
+
+def _after(starts: Sequence[int], start: int, number: int) -> int:
+    """Return where a node stands after those from `start` on have changed."""
+    return number if number < start else starts[number - start]
 
 
 def name_of(fun: Callable[..., Any]) -> str:

@@ -112,6 +112,50 @@ def tree_map(change: Callable[[Any], Any], tree: Tree) -> Tree:
     return unflatten(structure, [change(leaf) for leaf in leaves])
 
 
+def aligned(structure: Structure, tree: Tree, prefix: bool = False) -> list[Any]:
+    """Return what a tree holds for each leaf of a structure, None where it is None.
+
+    Args:
+        structure: that of another tree.
+        tree: of the same structure, but None may stand for any part of it.
+        prefix: whether a leaf may stand for a part, too, and for all in it.
+
+    Raises:
+        LookupError: the tree has another structure.
+    """
+    found: list[Any] = []
+    _align(structure, tree, prefix, found)
+    return found
+
+
+def _align(structure: Structure, tree: Tree, prefix: bool, found: list[Any]) -> None:
+    if structure == LEAF or tree is None:
+        found += [tree] * _count(structure)
+        return
+    kind, _, keys, children = structure
+    _, other = flatten(tree)
+    if other == LEAF and prefix:
+        found += [tree] * _count(structure)
+        return
+    same = other != LEAF and other[0] == kind and len(other[3]) == len(children)
+    if not same or (kind == "dict" and other[2][0] != keys[0]):
+        raise LookupError("structures differ")
+    if kind == "dict":
+        parts = [tree[key] for key in keys[0]]
+    elif kind == "dataclass":
+        parts = [getattr(tree, name) for name in keys]
+    else:
+        parts = list(tree or ())
+    for child, part in zip(children, parts, strict=True):
+        _align(child, part, prefix, found)
+
+
+def _count(structure: Structure) -> int:
+    if structure == LEAF:
+        return 1
+    return sum(_count(child) for child in structure[3])
+
+
 def index_tree(structure: Structure, first: int = 0) -> "int | tuple[Any, ...] | None":
     """Return nested tuples of leaf numbers, or None where a list or dict is in it."""
     count = iter(range(first, 1 << 30))

@@ -5,23 +5,18 @@ cotangents and residuals. Inside a decorated function both are nodes of its trac
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..ir.adjoint import pullback
 from ..ir.errors import ArgumentError, EscapedValue
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Node, Value
 from ..ir.loc import traced_at, user_loc
-from ..ir.log import log
-from ..ir.passes.partition_vjp import VjpPair, split_vjp
-from ..ir.passes.rebuild import with_inputs
-from ..ir.sizes import SizeExpr
-from ..ir.types import TensorType
-from . import engine
+from ..ir.passes.partition_vjp import split_vjp
 from .array import TracedArray
 from .function import Compiled, Function, function
+from .halves import Halves, compile_halves, seed_array
 from .signature import Call
 from .state import STATE
 from .trace import Trace, name_of, place_of
@@ -99,106 +94,33 @@ def vjp(fun: Callable[..., Any], *args: Any) -> tuple[Any, Pullback]:
         )
     made._check_types(call)
     compiled = made._traced(call)
-    split = compiled.split
-    if split is None:
-        split = compiled.split = _split(compiled, name_of(fun), place_of(fun))
-    return _run(made, split, compiled, call, name_of(fun))
+    halves: Halves | None = compiled.made.get("vjp")
+    if halves is None:
+        label = f"vjp of {name_of(fun)}"
+        halves = compile_halves(compiled, split_vjp, label, place_of(fun))
+        compiled.made["vjp"] = halves
+    return _run(made, halves, compiled, call, name_of(fun))
 
 
 # -- compiled --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The two programs of a pullback.
-
-    `wrt` are the numbers of the inputs that have cotangents, `reads` of those that the
-    backward program takes after seeds and residuals, `late` of those after these,
-    for their sizes alone.
-    """
-
-    pair: VjpPair
-    graph: Graph  # of the backward program
-    forward: engine.Program
-    backward: engine.Program
-    wrt: tuple[int, ...]
-    late: tuple[int, ...]
-
-
-def _split(made: Compiled, name: str, place: str) -> Split:
-    graph = made.graph
-    wrt = tuple(
-        k for k in range(len(made.arrays)) if graph.inputs[k].type.dtype.is_float
-    )
-    if not wrt:
-        raise ArgumentError(f"vjp of {name}: no argument holds floats{place}")
-    log("compile", lambda: f"vjp of {name}: {made.why}")
-    pair = split_vjp(graph, wrt)
-    backward, late = _with_sizes(pair.backward, graph, len(made.arrays))
-    return Split(
-        pair,
-        backward,
-        engine.compile_graph(pair.forward),
-        engine.compile_graph(backward),
-        wrt,
-        late,
-    )
-
-
-def _with_sizes(
-    backward: Graph, graph: Graph, count: int
-) -> tuple[Graph, tuple[int, ...]]:
-    """Return the backward program with inputs that show the sizes it cannot see."""
-    seen = {str(d) for x in backward.inputs for d in x.type.shape}
-    late: list[int] = []
-    for size in backward.sizes:
-        if size not in seen:
-            shows = (k for k in range(count) if _shows(graph.inputs[k].type, size))
-            late.append(next(shows))
-            seen.update(str(d) for d in graph.inputs[late[-1]].type.shape)
-    if not late:
-        return backward, ()
-    at = len(backward.inputs) - len(backward.captures)
-    added = [Value(graph.inputs[k].type, None, at + i) for i, k in enumerate(late)]
-    names = [graph.names[k] for k in late]
-    return with_inputs(backward, at, added, names)[0], tuple(late)
-
-
-def _shows(kind: TensorType, size: str) -> bool:
-    return any(isinstance(d, SizeExpr) and str(d) == size for d in kind.shape)
-
-
 def _run(
-    made: Function, split: Split, compiled: Compiled, call: Call, name: str
+    made: Function, halves: Halves, compiled: Compiled, call: Call, name: str
 ) -> tuple[Any, Pullback]:
-    graph, pair = compiled.graph, split.pair
-    arrays = [
-        np.asarray(call.leaves[at], x.type.dtype.numpy)
-        for at, x in zip(compiled.arrays, graph.inputs, strict=False)
-    ]
-    results = split.forward.run(arrays)
-    count = len(graph.outputs)
-    results, residuals = results[:count], results[count:]
-    made._examine(compiled, arrays, results)
-    read = [np.array(arrays[k], order="C", copy=True) for k in pair.reads]
-    late = [arrays[k] if k not in pair.reads else read[pair.reads.index(k)]
-            for k in split.late]  # fmt: skip
-    values = results[: count - len(compiled.checks)]
-    floats = [r.dtype.kind == "f" for r in values]
-    kinds = [(r.dtype, r.shape) for r in values if r.dtype.kind == "f"]
-    where = _float_paths(compiled.result, floats)
+    ran = halves.run(made, compiled, call)
+    where = _float_paths(compiled.result, ran.floats)
 
     def back(leaves: list[Any]) -> list[Any]:
         seeds = [
-            _seed(leaf, *kind, f"pullback of {name}: the cotangent of {path}")
-            for leaf, kind, path in zip(leaves, kinds, where, strict=True)
+            seed_array(
+                leaf, x, f"pullback of {name}: the cotangent of {path}", "result"
+            )
+            for leaf, x, path in zip(leaves, ran.moving, where, strict=True)
         ]
-        given = [*seeds, *read, *residuals, *late]
-        found = split.backward.run(given)
-        made._check(split.graph, given, found, [(0, len(split.graph.nodes))])
-        return [ct if ct.ndim else ct[()] for ct in found]
+        return ran.again(seeds)
 
-    at = [compiled.arrays[k] for k in split.wrt]
+    at = [compiled.arrays[k] for k in halves.wrt]
 
     def arrange(found: list[Any]) -> Any:
         given: list[Any] = [None] * len(call.leaves)
@@ -206,18 +128,7 @@ def _run(
             given[k] = ct
         return unflatten(call.structure, given)[0]
 
-    value = unflatten(compiled.result, [r if r.ndim else r[()] for r in values])
-    return value, Pullback(name, compiled.result, floats, back, arrange)
-
-
-def _seed(leaf: Any, dtype: Any, shape: tuple[int, ...], what: str) -> Array:
-    array = np.asarray(leaf, dtype if type(leaf) in (int, float) else None)
-    if array.shape != shape or array.dtype != dtype:
-        raise ArgumentError(
-            f"{what} is {array.dtype}{list(array.shape)}, the result "
-            f"{np.dtype(dtype)}{list(shape)}"
-        )
-    return array
+    return ran.value, Pullback(name, compiled.result, ran.floats, back, arrange)
 
 
 # -- in a trace ------------------------------------------------------------------------

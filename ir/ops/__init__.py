@@ -9,6 +9,7 @@ from . import (
     arithmetic,
     bits,
     contraction,
+    control,
     diagonals,
     division,
     elementwise,
@@ -49,6 +50,7 @@ MODULES: tuple[ModuleType, ...] = (
     indexing,
     scatter,
     factorization,
+    control,
 )
 
 

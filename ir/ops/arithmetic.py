@@ -32,6 +32,17 @@ add = elementwise(
     exact=True,
     doc="Sum of two arrays. Added to a product of floats it is one fma.",
 )
+
+
+def _sub_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = tangents
+    if t_x is None or t_y is None:
+        return t_x if t_y is None else b.neg(t_y)
+    return b.sub(t_x, t_y)  # type: ignore[no-any-return]
+
+
 sub = elementwise(
     "sub",
     mirrors=[np.subtract],
@@ -39,6 +50,7 @@ sub = elementwise(
     kinds=NUMBERS,
     scalar=lambda s, x, y: s.sub(x, y),
     partials=lambda b, out, x, y: (1.0, -1.0),
+    jvp=_sub_jvp,
     exact=True,
     doc="Difference of two arrays. With a product of floats it is one fma.",
 )
@@ -127,12 +139,27 @@ def _minimum_vjp(
     return [b.select(first, ct, 0.0), b.select(first, 0.0, ct)]
 
 
+def _larger_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = (0.0 if t is None else t for t in tangents)
+    return b.select(b.ge(x, y), t_x, t_y)  # type: ignore[no-any-return]
+
+
+def _smaller_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, y: Value
+) -> Value | None:
+    t_x, t_y = (0.0 if t is None else t for t in tangents)
+    return b.select(b.le(x, y), t_x, t_y)  # type: ignore[no-any-return]
+
+
 maximum = elementwise(
     "maximum",
     mirrors=[np.maximum],
     kinds=ANY,
     scalar=lambda s, x, y: s.maximum(x, y),
     vjp=_maximum_vjp,
+    jvp=_larger_jvp,
     exact=True,
     kinks="At a tie the whole cotangent goes to the first operand.",
     doc="The larger of two elements; NaN if either is.",
@@ -143,6 +170,7 @@ minimum = elementwise(
     kinds=ANY,
     scalar=lambda s, x, y: s.minimum(x, y),
     vjp=_minimum_vjp,
+    jvp=_smaller_jvp,
     exact=True,
     kinks="At a tie the whole cotangent goes to the first operand.",
     doc="The smaller of two elements; NaN if either is.",

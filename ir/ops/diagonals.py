@@ -13,6 +13,7 @@ from ..sizes import SizeExpr, smax, smin
 from ..types import I64, TensorType
 from .axes import as_value, one_axis
 from .factory import moving, type_error
+from .leading import Size
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
 
@@ -104,6 +105,20 @@ def place_on_diagonal(
     return b.op("select", on, spread, zero)  # type: ignore[no-any-return]
 
 
+def _batch(
+    b: Builder,
+    size: Size,
+    has: tuple[bool, ...],
+    x: Value,
+    *,
+    offset: int,
+    axis1: int,
+    axis2: int,
+) -> Value:
+    at = {"axis1": axis1 + 1, "axis2": axis2 + 1}
+    return b.op("diagonal", x, offset=offset, **at)  # type: ignore[no-any-return]
+
+
 diagonal = moving(
     "diagonal",
     mirrors=[np.diagonal],
@@ -115,6 +130,7 @@ diagonal = moving(
     ).copy(),
     form=View(_index),
     vjp=_vjp,
+    batch=_batch,
     samples=(
         Sample(((None, None),), {"offset": 0, "axis1": 0, "axis2": 1}),
         Sample(((2, None, 4),), {"offset": -1, "axis1": 2, "axis2": 0}),

@@ -13,10 +13,13 @@ from ..graph import Value
 from ..primitive import (
     DERIVED,
     Accept,
+    BatchRule,
     Cost,
     Domain,
     Evaluate,
+    JvpRule,
     Primitive,
+    Rule,
     Sample,
     TypeRule,
     VjpRule,
@@ -25,6 +28,7 @@ from ..promote import Operand, cast_to, common_dtype
 from ..sizes import SizeExpr, product
 from ..types import I64, TensorType
 from .axes import as_value
+from .factorization_parts import less, on_diagonal, part, solve, times, turned
 from .factorization_reference import (
     cholesky_of,
     lu_of,
@@ -36,8 +40,10 @@ from .factorization_reference import (
 )
 from .factory import check_kind, type_error
 from .indexing import RAISES
+from .leading import Size, front, lead_all
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Tangents = tuple[Value | None, ...]
 
 
 def _accept(name: str, *params: str, integers: tuple[int, ...] = ()) -> Accept:
@@ -89,8 +95,10 @@ def _record(
     infer: TypeRule,
     evaluate: Evaluate,
     vjp: VjpRule,
+    jvp: JvpRule,
     samples: tuple[Sample, ...],
     doc: str,
+    batch: BatchRule | Rule = DERIVED,
     kinks: str = "",
 ) -> Primitive:
     return Primitive(
@@ -102,8 +110,8 @@ def _record(
         evaluate=evaluate,
         form=Factorize(kind),
         vjp=vjp,
-        jvp=DERIVED,
-        batch=DERIVED,
+        jvp=jvp,
+        batch=batch,
         effects=RAISES,
         cost=Cost.KEEP,
         exact=False,
@@ -112,51 +120,6 @@ def _record(
         kinks=kinks,
         samples=samples,
         doc=doc,
-    )
-
-
-# --- parts of rules -------------------------------------------------------------------
-
-
-def part(b: Builder, x: Value, lower: bool, unit: bool) -> Value:
-    """Return a triangle of x, without its diagonal if `unit`; zeros elsewhere."""
-    places = x.type.with_dtype(I64)
-    rank = x.type.rank
-    down = b.op("iota", axis=rank - 2, type=places)
-    across = b.op("iota", axis=rank - 1, type=places)
-    if not lower:
-        down, across = across, down
-    kept = b.op("gt" if unit else "ge", down, across)
-    return b.op("select", kept, x, b.zeros(x.type))  # type: ignore[no-any-return]
-
-
-def on_diagonal(b: Builder, x: Value) -> Value:
-    """Return which elements of a matrix are on its diagonal, as bools."""
-    places = x.type.with_dtype(I64)
-    rank = x.type.rank
-    down = b.op("iota", axis=rank - 2, type=places)
-    across = b.op("iota", axis=rank - 1, type=places)
-    return b.op("eq", down, across)  # type: ignore[no-any-return]
-
-
-def _turned(b: Builder, x: Value) -> Value:
-    rank = x.type.rank
-    order = (*range(rank - 2), rank - 1, rank - 2)
-    return b.op("transpose", x, axes=order)  # type: ignore[no-any-return]
-
-
-def _times(b: Builder, x: Value, y: Value, labels: str) -> Value:
-    """Contract the last two axes of both; batch axes stay."""
-    batch = "abcdefghlmnopqrstuvwxyz"[: x.type.rank - 2]
-    lhs, rhs, out = (batch + part for part in labels.replace("->", ",").split(","))
-    return b.op("contract", x, y, lhs=lhs, rhs=rhs, out=out)  # type: ignore[no-any-return]
-
-
-def _solve(
-    b: Builder, x: Value, y: Value, lower: bool, transpose: bool, unit: bool = False
-) -> Value:
-    return b.op(  # type: ignore[no-any-return]
-        "triangular_solve", x, y, lower=lower, transpose=transpose, unit=unit
     )
 
 
@@ -182,10 +145,53 @@ def _triangular_vjp(
     unit: bool,
 ) -> list[Value | None]:
     # Giles, Collected matrix derivative results (2008), 2.3.1
-    pulled = _solve(b, x, ct, lower, not transpose, unit)
+    pulled = solve(b, x, ct, lower, not transpose, unit)
     left, right = (out, pulled) if transpose else (pulled, out)
-    whole = b.neg(_times(b, left, right, "ik,jk->ij"))
+    whole = b.neg(times(b, left, right, "ik,jk->ij"))
     return [part(b, whole, lower, unit), pulled]
+
+
+def _triangular_jvp(
+    b: Builder,
+    tangents: Tangents,
+    out: Value,
+    x: Value,
+    y: Value,
+    *,
+    lower: bool,
+    transpose: bool,
+    unit: bool,
+) -> Value | None:
+    t_x, right = tangents
+    if t_x is not None:
+        inner = part(b, t_x, lower, unit)
+        labels = "ki,kj->ij" if transpose else "ik,kj->ij"
+        right = less(b, right, times(b, inner, out, labels))
+    assert right is not None, "an operand moves"
+    return solve(b, x, right, lower, transpose, unit)
+
+
+def _columns_batch(name: str, matrices: int) -> BatchRule:
+    """Return the rule of a solve: more right sides where the matrices are one.
+
+    `matrices` counts the operands before the right sides.
+    """
+
+    def batch(
+        b: Builder, size: Size, has: tuple[bool, ...], *operands: Value, **params: bool
+    ) -> Value:
+        if any(has[:matrices]):
+            wide = lead_all(b, size, has, operands)
+            return b.op(name, *wide, **params)  # type: ignore[no-any-return]
+        y = operands[-1]
+        beside = front(b, y, 0, 1, y.type.rank - 2)
+        shape = beside.type.shape
+        columns = (*shape[:-2], product(shape[-2:]))
+        flat = b.op("reshape", beside, shape=columns)
+        solved = b.op(name, *operands[:matrices], flat, **params)
+        return front(b, b.op("reshape", solved, shape=shape), len(shape) - 2, 1, 0)
+
+    return batch
 
 
 def _triangle(
@@ -208,6 +214,8 @@ triangular_solve = _record(
     infer=_triangular_infer,
     evaluate=triangular_solved,
     vjp=_triangular_vjp,
+    jvp=_triangular_jvp,
+    batch=_columns_batch("triangular_solve", 1),
     samples=(
         _triangle((None, None), (None, 3), lower=True),
         _triangle((None, None), (None, 1), lower=True, transpose=True),
@@ -230,14 +238,30 @@ def _cholesky_vjp(b: Builder, ct: Value, out: Value, x: Value) -> list[Value | N
     # Murray, Differentiation of the Cholesky decomposition (2016), eq. 10. With
     # q = phi(l.T ct), s = l^-T (q + q.T) l^-1 is the cotangent of a symmetric matrix
     # twice; the triangle that is read takes its other half along.
-    inner = part(b, _times(b, out, ct, "ki,kj->ij"), lower=True, unit=False)
+    inner = part(b, times(b, out, ct, "ki,kj->ij"), lower=True, unit=False)
     # phi halves the diagonal, and q + q.T doubles it again
     below = part(b, inner, lower=True, unit=True)
-    both = b.op("add", inner, _turned(b, below))
-    half = _solve(b, out, both, lower=True, transpose=True)
-    whole = _solve(b, out, _turned(b, half), lower=True, transpose=True)
+    both = b.op("add", inner, turned(b, below))
+    half = solve(b, out, both, lower=True, transpose=True)
+    whole = solve(b, out, turned(b, half), lower=True, transpose=True)
     lower = part(b, whole, lower=True, unit=False)
     return [b.select(on_diagonal(b, x), b.mul(lower, 0.5), lower)]
+
+
+def _cholesky_jvp(b: Builder, tangents: Tangents, out: Value, x: Value) -> Value | None:
+    # Murray, Differentiation of the Cholesky decomposition (2016), eq. 8: l phi(s) with
+    # s = l^-1 dx l^-T, where phi halves the diagonal of the lower triangle. Of dx the
+    # lower triangle is read.
+    (t,) = tangents
+    assert t is not None, "the operand moves"
+    lower = part(b, t, lower=True, unit=False)
+    below = part(b, t, lower=True, unit=True)
+    both = b.op("add", lower, turned(b, below))
+    half = solve(b, out, both, lower=True, transpose=False)
+    whole = solve(b, out, turned(b, half), lower=True, transpose=False)
+    inner = part(b, whole, lower=True, unit=False)
+    inner = b.select(on_diagonal(b, x), b.mul(inner, 0.5), inner)
+    return times(b, out, inner, "ik,kj->ij")
 
 
 cholesky = _record(
@@ -248,6 +272,7 @@ cholesky = _record(
     infer=_cholesky_infer,
     evaluate=cholesky_of,
     vjp=_cholesky_vjp,
+    jvp=_cholesky_jvp,
     samples=(
         Sample(((None, None),), {}, make=positive_definite),
         Sample(((None, 3, 3),), {}, make=positive_definite),
@@ -278,30 +303,58 @@ def _flat(b: Builder, order: Value) -> Value:
     return b.op("reshape", held, shape=(product((count, n)),))  # type: ignore[no-any-return]
 
 
+def _lu_parts(b: Builder, packed: Value) -> tuple[Value, Value]:
+    """Return both factors of a packed form in full."""
+    lower = part(b, packed, lower=True, unit=True)
+    one = b.constant(1.0, packed.type.dtype, packed.type.shape)
+    lower = b.select(on_diagonal(b, packed), one, lower)
+    return lower, part(b, packed, lower=False, unit=False)
+
+
 def _lu_vjp(
     b: Builder, cts: tuple[Value, ...], results: tuple[Value, ...], x: Value
 ) -> list[Value | None]:
     # de Hoog, Anderssen, Lukas, Differentiation of matrix functionals using triangular
     # factorization (2011): l^-T (tril(l.T lbar, -1) + triu(ubar u.T)) u^-T, rows moved.
     packed, _, order, _ = results
-    lower = part(b, packed, lower=True, unit=True)
-    one = b.constant(1.0, x.type.dtype, x.type.shape)
-    lower = b.select(on_diagonal(b, x), one, lower)
-    upper = part(b, packed, lower=False, unit=False)
+    lower, upper = _lu_parts(b, packed)
     below = part(b, cts[0], lower=True, unit=True)
     above = part(b, cts[0], lower=False, unit=False)
     inner = b.op(
         "add",
-        part(b, _times(b, lower, below, "ki,kj->ij"), lower=True, unit=True),
-        part(b, _times(b, above, upper, "ik,jk->ij"), lower=False, unit=False),
+        part(b, times(b, lower, below, "ki,kj->ij"), lower=True, unit=True),
+        part(b, times(b, above, upper, "ik,jk->ij"), lower=False, unit=False),
     )
-    half = _solve(b, packed, inner, lower=True, transpose=True, unit=True)
-    whole = _solve(b, packed, _turned(b, half), lower=False, transpose=False)
-    rows = _turned(b, whole)
+    half = solve(b, packed, inner, lower=True, transpose=True, unit=True)
+    whole = solve(b, packed, turned(b, half), lower=False, transpose=False)
+    rows = turned(b, whole)
     shape = (product(x.type.shape[:-1]), x.type.shape[-1])
     flat = b.op("reshape", rows, shape=shape)
     moved = b.scatter_add(flat, _flat(b, order), axis=0, shape=shape)
     return [b.op("reshape", moved, shape=x.type.shape)]
+
+
+def _lu_jvp(
+    b: Builder, tangents: Tangents, results: tuple[Value, ...], x: Value
+) -> Tangents:
+    # with f = l^-1 dx[order] u^-1, dl = l tril(f, -1) and du = triu(f) u
+    (t,) = tangents
+    packed, _, order, _ = results
+    shape = (product(x.type.shape[:-1]), x.type.shape[-1])
+    rows = b.op("take", b.op("reshape", t, shape=shape), _flat(b, order), axis=0)
+    moved = b.op("reshape", rows, shape=x.type.shape)
+    lower, upper = _lu_parts(b, packed)
+    half = solve(b, packed, moved, lower=True, transpose=False, unit=True)
+    across = solve(b, packed, turned(b, half), lower=False, transpose=True)
+    whole = turned(b, across)
+    below = times(b, lower, part(b, whole, lower=True, unit=True), "ik,kj->ij")
+    above = times(b, part(b, whole, lower=False, unit=False), upper, "ik,kj->ij")
+    made = b.op(
+        "add",
+        part(b, below, lower=True, unit=True),
+        part(b, above, lower=False, unit=False),
+    )
+    return made, None, None, None
 
 
 lu = _record(
@@ -312,6 +365,7 @@ lu = _record(
     infer=_lu_infer,
     evaluate=lu_of,
     vjp=_lu_vjp,
+    jvp=_lu_jvp,
     samples=(
         Sample(((None, None),), {}, make=solvable),
         Sample(((None, 3, 3),), {}, make=solvable),
@@ -353,7 +407,27 @@ def _lu_solve_vjp(
     # cotangent: they are those of x, which takes all of it.
     pulled = b.op("lu_solve", x, packed, pivots, ct, transpose=not transpose)
     left, right = (out, pulled) if transpose else (pulled, out)
-    return [b.neg(_times(b, left, right, "ik,jk->ij")), None, None, pulled]
+    return [b.neg(times(b, left, right, "ik,jk->ij")), None, None, pulled]
+
+
+def _lu_solve_jvp(
+    b: Builder,
+    tangents: Tangents,
+    out: Value,
+    x: Value,
+    packed: Value,
+    pivots: Value,
+    y: Value,
+    *,
+    transpose: bool,
+) -> Value | None:
+    t_x, _, _, right = tangents
+    if t_x is not None:
+        labels = "ki,kj->ij" if transpose else "ik,kj->ij"
+        right = less(b, right, times(b, t_x, out, labels))
+    if right is None:
+        return None  # the factors alone are said to move
+    return b.op("lu_solve", x, packed, pivots, right, transpose=transpose)  # type: ignore[no-any-return]
 
 
 lu_solve = _record(
@@ -364,6 +438,8 @@ lu_solve = _record(
     infer=_lu_solve_infer,
     evaluate=lu_solved,
     vjp=_lu_solve_vjp,
+    jvp=_lu_solve_jvp,
+    batch=_columns_batch("lu_solve", 3),
     samples=tuple(
         Sample(
             shapes,

@@ -18,10 +18,12 @@ from ..primitive import (
     DERIVED,
     NON_DIFFERENTIABLE,
     Accept,
+    BatchRule,
     Cost,
     Domain,
     Effect,
     Evaluate,
+    JvpRule,
     Primitive,
     Rule,
     Sample,
@@ -125,6 +127,7 @@ def elementwise(
     doc: str,
     partials: Partials | Rule | None = None,
     vjp: VjpRule | None = None,
+    jvp: JvpRule | None = None,
     mirrors: Sequence[Callable[..., Any]] = (),
     tf_name: str | None = "",
     evaluate: Evaluate | None = None,
@@ -148,6 +151,7 @@ def elementwise(
         doc: one sentence for the user.
         partials: local derivatives, or a `Rule`; leave out where `vjp` is given.
         vjp: a VJP rule that is not a product with local derivatives.
+        jvp: a JVP rule that says more simply what follows from the VJP.
         mirrors: NumPy callables; the first is the reference unless `evaluate` is given.
         tf_name: TensorFlow's name; "" for the same as `name`, None for none.
         evaluate: the NumPy reference.
@@ -189,7 +193,7 @@ def elementwise(
         evaluate=evaluate,
         form=Map(scalar),
         vjp=rule,
-        jvp=NON_DIFFERENTIABLE if rule is NON_DIFFERENTIABLE else DERIVED,
+        jvp=jvp or (NON_DIFFERENTIABLE if rule is NON_DIFFERENTIABLE else DERIVED),
         batch=DERIVED,
         effects=NO_EFFECTS,
         cost=cost,
@@ -210,6 +214,7 @@ def moving(
     infer: TypeRule,
     evaluate: Evaluate,
     vjp: VjpRule | Rule,
+    batch: BatchRule,
     samples: tuple[Sample, ...],
     doc: str,
     mirrors: Sequence[Callable[..., Any]] = (),
@@ -231,7 +236,7 @@ def moving(
         form=form,
         vjp=vjp,
         jvp=DERIVED,
-        batch=DERIVED,
+        batch=batch,
         effects=effects,
         cost=cost,
         exact=True,

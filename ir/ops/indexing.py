@@ -13,11 +13,14 @@ from ..forms import Gather, Scatter
 from ..graph import Value
 from ..primitive import Cost, Effect, Sample
 from ..promote import Operand, op_error
+from ..sizes import product
 from ..types import I64, Shape, TensorType
 from .axes import as_shape, as_value, one_axis, refuse_keywords
 from .factory import moving, type_error
+from .leading import Size, from_rows, front, lead, row_numbers, rows
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Has = tuple[bool, ...]
 
 RAISES = frozenset({Effect.RAISES})
 
@@ -85,6 +88,19 @@ def _take_vjp(
     return [b.scatter_add(ct, idx, axis=axis, shape=x.type.shape), None]
 
 
+def _take_batch(
+    b: Builder, size: Size, has: Has, x: Value, idx: Value, *, axis: int
+) -> Value:
+    if not has[1]:
+        return b.op("take", x, idx, axis=axis + 1)  # type: ignore[no-any-return]
+    if not has[0]:
+        return front(b, b.op("take", x, idx, axis=axis), axis, 1, 0)
+    flat, _ = rows(b, x, axis)
+    at = row_numbers(b, idx, x.type.shape[axis + 1])
+    found = b.op("take", flat, at, axis=0)
+    return front(b, found, 1, idx.type.rank - 1, axis + 1)
+
+
 take = moving(
     "take",
     mirrors=[np.take],
@@ -94,6 +110,7 @@ take = moving(
     evaluate=_take_evaluate,
     form=Gather(),
     vjp=_take_vjp,
+    batch=_take_batch,
     effects=RAISES,
     samples=(
         Sample(((5,), (None,)), {"axis": 0}, ("f", "i64"), ((1, -5, 5),)),
@@ -155,6 +172,28 @@ def _scatter_vjp(
     return [b.take(g, idx, axis=axis), None]
 
 
+def _scatter_batch(
+    b: Builder,
+    size: Size,
+    has: Has,
+    ct: Value,
+    idx: Value,
+    *,
+    axis: int,
+    shape: Shape,
+) -> Value:
+    wide = lead(b, size, has[0], ct)
+    whole = (size, *shape)
+    if not has[1]:
+        return b.op("scatter_add", wide, idx, axis=axis + 1, shape=whole)  # type: ignore[no-any-return]
+    at = row_numbers(b, idx, shape[axis])
+    first = front(b, wide, axis + 1, idx.type.rank - 1, 1)
+    others = (*shape[:axis], *shape[axis + 1 :])
+    flat = (product((size, shape[axis])), *others)
+    added = b.op("scatter_add", first, at, axis=0, shape=flat)
+    return from_rows(b, added, (size, shape[axis], *others), axis)
+
+
 scatter_add = moving(
     "scatter_add",
     tf_name=None,
@@ -163,6 +202,7 @@ scatter_add = moving(
     evaluate=_scatter_evaluate,
     form=Scatter(),
     vjp=_scatter_vjp,
+    batch=_scatter_batch,
     effects=RAISES,
     cost=Cost.KEEP,
     samples=(

@@ -206,6 +206,20 @@ def _select_vjp(
     return [None, b.select(cond, ct, 0.0), b.select(cond, 0.0, ct)]
 
 
+def _select_jvp(
+    b: Builder,
+    tangents: tuple[Value | None, ...],
+    out: Value,
+    cond: Value,
+    x: Value,
+    y: Value,
+) -> Value | None:
+    _, t_x, t_y = tangents
+    return b.select(  # type: ignore[no-any-return]
+        cond, 0.0 if t_x is None else t_x, 0.0 if t_y is None else t_y
+    )
+
+
 select = elementwise(
     "select",
     mirrors=[np.where],
@@ -215,6 +229,7 @@ select = elementwise(
     infer=_select_infer,
     scalar=lambda s, cond, x, y: s.select(cond, x, y),
     vjp=_select_vjp,
+    jvp=_select_jvp,
     exact=True,
     kinks="The branch that is not taken has cotangent 0.",
     samples=(Sample(((None,),) * 3, {}, ("bool", "f", "f"), ((0, 0, 2),)),),
@@ -244,6 +259,17 @@ def _cast_vjp(
     return [ct if source is dtype else b.cast(ct, dtype=source)]
 
 
+def _cast_jvp(
+    b: Builder,
+    tangents: tuple[Value | None, ...],
+    out: Value,
+    x: Value,
+    *,
+    dtype: DType,
+) -> Value | None:
+    return b.cast(tangents[0], dtype=dtype)  # type: ignore[no-any-return]
+
+
 cast = elementwise(
     "cast",
     accept=_cast_accept,
@@ -251,6 +277,7 @@ cast = elementwise(
     evaluate=lambda x, dtype: np.asarray(x).astype(dtype.numpy),
     scalar=lambda s, x, *, dtype: s.cast(x, dtype),
     vjp=_cast_vjp,
+    jvp=_cast_jvp,
     exact=True,
     domain=Domain(0.5, 3.0),
     kinks="Cotangents flow between floats only.",

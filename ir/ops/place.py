@@ -14,8 +14,10 @@ from ..sizes import SizeExpr, smax
 from ..types import Shape, TensorType
 from .axes import agree, as_shape, as_value, one_axis, refuse_keywords
 from .factory import moving, type_error
+from .leading import Size, lead_all
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Has = tuple[bool, ...]
 Start = tuple[int | SizeExpr, ...]
 Step = tuple[int, ...]
 
@@ -114,6 +116,21 @@ def _slice_vjp(
     return [b.place(ct, start=start, step=step, shape=x.type.shape)]
 
 
+def _slice_batch(
+    b: Builder,
+    extent: Size,
+    has: Has,
+    x: Value,
+    /,
+    *,
+    start: Start,
+    step: Step,
+    size: Shape,
+) -> Value:
+    wide = (extent, *size)
+    return b.op("slice", x, start=(0, *start), step=(1, *step), size=wide)  # type: ignore[no-any-return]
+
+
 slice_ = moving(
     "slice",
     tf_name="strided_slice",
@@ -122,6 +139,7 @@ slice_ = moving(
     evaluate=_slice_evaluate,
     form=View(_slice_index),
     vjp=_slice_vjp,
+    batch=_slice_batch,
     samples=(
         Sample(
             ((None, 3),),
@@ -192,6 +210,20 @@ def _place_vjp(
     return [b.slice(ct, start=start, step=step, size=x.type.shape)]
 
 
+def _place_batch(
+    b: Builder,
+    size: Size,
+    has: Has,
+    x: Value,
+    *,
+    start: Start,
+    step: Step,
+    shape: Shape,
+) -> Value:
+    wide = (size, *shape)
+    return b.op("place", x, start=(0, *start), step=(1, *step), shape=wide)  # type: ignore[no-any-return]
+
+
 place = moving(
     "place",
     tf_name=None,
@@ -200,6 +232,7 @@ place = moving(
     evaluate=_place_evaluate,
     form=Place(_place_regions),
     vjp=_place_vjp,
+    batch=_place_batch,
     samples=(
         Sample(
             ((None, 2),),
@@ -301,6 +334,13 @@ def _concatenate_vjp(
     ]
 
 
+def _concatenate_batch(
+    b: Builder, size: Size, has: Has, *operands: Value, axis: int
+) -> Value:
+    wide = lead_all(b, size, has, operands)
+    return b.op("concatenate", *wide, axis=axis + 1)  # type: ignore[no-any-return]
+
+
 concatenate = moving(
     "concatenate",
     mirrors=[np.concatenate],
@@ -310,6 +350,7 @@ concatenate = moving(
     evaluate=lambda *arrays, axis: np.concatenate(arrays, axis),
     form=Place(_concatenate_regions),
     vjp=_concatenate_vjp,
+    batch=_concatenate_batch,
     samples=(
         Sample(((None,), (3,), (None,)), {"axis": 0}),
         Sample(((2, None), (2, 4)), {"axis": 1}),

@@ -14,7 +14,9 @@ from ..primitive import (
     Cost,
     Domain,
     Evaluate,
+    JvpRule,
     Primitive,
+    Rule,
     Sample,
     TypeRule,
     VjpRule,
@@ -28,6 +30,7 @@ from .running import exclusive_product
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
 Axes = tuple[int, ...]
+Tangents = tuple[Value | None, ...]
 
 _SAMPLES = (
     Sample(((None,),), {"axes": (0,)}),
@@ -48,6 +51,7 @@ def _reduction(
     infer: TypeRule,
     evaluate: Evaluate,
     vjp: VjpRule,
+    jvp: JvpRule | Rule = DERIVED,
     exact: bool,
     sparsity: str,
     kinks: str,
@@ -64,7 +68,7 @@ def _reduction(
         evaluate=evaluate,
         form=Reduce(monoid),
         vjp=vjp,
-        jvp=DERIVED,
+        jvp=jvp,
         batch=DERIVED,
         effects=NO_EFFECTS,
         cost=Cost.KEEP,
@@ -157,14 +161,10 @@ def _others(b: Builder, x: Value, axis: int) -> Value:
     )
 
 
-def _prod_vjp(
-    b: Builder, ct: Value, out: Value, x: Value, *, axes: Axes
-) -> list[Value | None]:
-    if not axes:
-        return [ct]
-    wide = _restore(b, ct, x, axes)
+def _rest(b: Builder, x: Value, axes: Axes) -> Value:
+    """Return for each element the product of the others over axes."""
     if len(axes) == 1:
-        return [b.mul(wide, _others(b, x, axes[0]))]
+        return _others(b, x, axes[0])
     shape = x.type.shape
     kept = tuple(k for k in range(len(shape)) if k not in axes)
     order = (*kept, *axes)
@@ -173,7 +173,24 @@ def _prod_vjp(
     others = _others(b, b.reshape(moved, shape=flat), len(kept))
     back = b.reshape(others, shape=moved.type.shape)
     inverse = tuple(order.index(k) for k in range(len(order)))
-    return [b.mul(wide, b.transpose(back, axes=inverse))]
+    return b.transpose(back, axes=inverse)  # type: ignore[no-any-return]
+
+
+def _prod_vjp(
+    b: Builder, ct: Value, out: Value, x: Value, *, axes: Axes
+) -> list[Value | None]:
+    if not axes:
+        return [ct]
+    return [b.mul(_restore(b, ct, x, axes), _rest(b, x, axes))]
+
+
+def _prod_jvp(
+    b: Builder, tangents: Tangents, out: Value, x: Value, *, axes: Axes
+) -> Value | None:
+    (t,) = tangents
+    if not axes:
+        return t
+    return b.sum(b.mul(t, _rest(b, x, axes)), axes=axes)  # type: ignore[no-any-return]
 
 
 prod = _reduction(
@@ -184,6 +201,7 @@ prod = _reduction(
     infer=_reduced_type("prod"),
     evaluate=_prod_evaluate,
     vjp=_prod_vjp,
+    jvp=_prod_jvp,
     exact=False,
     sparsity="dense",
     kinks="",
@@ -226,6 +244,16 @@ def _extreme_vjp(
     return [b.select(ties, share, 0.0)]
 
 
+def _extreme_jvp(
+    b: Builder, tangents: Tangents, out: Value, x: Value, *, axes: Axes
+) -> Value | None:
+    (t,) = tangents
+    ties = b.eq(x, _restore(b, out, x, axes))
+    count = b.sum(b.cast(ties, dtype=x.type.dtype), axes=axes)
+    moved = b.sum(b.select(ties, t, 0.0), axes=axes)
+    return b.div(moved, b.maximum(count, 1.0))  # type: ignore[no-any-return]
+
+
 _TIES = "Tied elements share the cotangent equally; where the result is NaN it is 0."
 
 max_ = _reduction(
@@ -236,6 +264,7 @@ max_ = _reduction(
     infer=_extreme_type("max"),
     evaluate=lambda x, axes: np.max(x, axis=axes),
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     exact=True,
     sparsity="dense",
     kinks=_TIES,
@@ -249,6 +278,7 @@ min_ = _reduction(
     infer=_extreme_type("min"),
     evaluate=lambda x, axes: np.min(x, axis=axes),
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     exact=True,
     sparsity="dense",
     kinks=_TIES,

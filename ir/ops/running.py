@@ -18,7 +18,9 @@ from ..primitive import (
     Cost,
     Domain,
     Evaluate,
+    JvpRule,
     Primitive,
+    Rule,
     Sample,
     TypeRule,
     VjpRule,
@@ -27,8 +29,10 @@ from ..promote import Operand, common_dtype, lift, op_error
 from ..types import I64, U64, TensorType
 from .axes import as_value, one_axis, refuse_keywords
 from .factory import NO_EFFECTS, check_kind, moving, type_error
+from .leading import Size
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Tangents = tuple[Value | None, ...]
 
 # --- shift ----------------------------------------------------------------------------
 
@@ -71,6 +75,12 @@ def _shift_vjp(
     return [b.shift(ct, axis=axis, by=-by)]
 
 
+def _shift_batch(
+    b: Builder, size: Size, has: tuple[bool, ...], x: Value, *, axis: int, by: int
+) -> Value:
+    return b.op("shift", x, axis=axis + 1, by=by)  # type: ignore[no-any-return]
+
+
 shift = moving(
     "shift",
     tf_name=None,
@@ -79,6 +89,7 @@ shift = moving(
     evaluate=_shift_evaluate,
     form=Place(_shift_regions),
     vjp=_shift_vjp,
+    batch=_shift_batch,
     samples=(
         Sample(((None,),), {"axis": 0, "by": 1}),
         Sample(((3, None),), {"axis": 1, "by": -2}),
@@ -98,6 +109,7 @@ def _scan(
     accept: Accept,
     evaluate: Evaluate,
     vjp: VjpRule,
+    jvp: JvpRule | Rule = DERIVED,
     exact: bool,
     domain: Domain | tuple[Domain, ...],
     doc: str,
@@ -120,7 +132,7 @@ def _scan(
         evaluate=evaluate,
         form=form,
         vjp=vjp,
-        jvp=DERIVED,
+        jvp=jvp,
         batch=DERIVED,
         effects=NO_EFFECTS,
         cost=Cost.KEEP,
@@ -232,6 +244,14 @@ def _cumprod_vjp(
     return [b.mul(after, exclusive_product(b, x, axis, reverse))]
 
 
+def _cumprod_jvp(
+    b: Builder, tangents: Tangents, out: Value, x: Value, *, axis: int, reverse: bool
+) -> Value | None:
+    (t,) = tangents
+    own = b.mul(t, exclusive_product(b, x, axis, reverse))
+    return b.op("recurrence", x, own, axis=axis, reverse=reverse)  # type: ignore[no-any-return]
+
+
 cumprod = _scan(
     "cumprod",
     form=Scan(lambda s, x: x, lambda s, y, x: s.mul(y, x)),
@@ -239,6 +259,7 @@ cumprod = _scan(
     accept=_accept("cumprod"),
     evaluate=_ways(lambda x: np.cumprod(x, 0, x.dtype)),
     vjp=_cumprod_vjp,
+    jvp=_cumprod_jvp,
     exact=True,
     domain=Domain(0.8, 1.2),
     doc="Products of the elements up to each one; the derivative is exact at zeros.",
@@ -272,6 +293,24 @@ def _recurrence_vjp(
     return [b.mul(after, _before(b, out, axis, reverse)), after]
 
 
+def _recurrence_jvp(
+    b: Builder,
+    tangents: Tangents,
+    out: Value,
+    a: Value,
+    x: Value,
+    *,
+    axis: int,
+    reverse: bool,
+) -> Value | None:
+    t_a, t_x = tangents
+    own = t_x
+    if t_a is not None:
+        own = b.mul(t_a, _before(b, out, axis, reverse))
+        own = own if t_x is None else b.op("add", own, t_x)
+    return b.op("recurrence", a, own, axis=axis, reverse=reverse)  # type: ignore[no-any-return]
+
+
 recurrence = _scan(
     "recurrence",
     form=Scan(lambda s, a, x: x, lambda s, y, a, x: s.fma(a, y, x)),
@@ -279,6 +318,7 @@ recurrence = _scan(
     accept=_recurrence_accept,
     evaluate=_ways(_recurrence_run),
     vjp=_recurrence_vjp,
+    jvp=_recurrence_jvp,
     exact=False,
     domain=(Domain(-0.9, 0.9), Domain(-3.0, 3.0)),
     doc="y[k] = a[k] * y[k - 1] + x[k] along an axis, y[0] = x[0]; a[0] is not read.",

@@ -15,9 +15,12 @@ from ..graph import Value
 from ..primitive import (
     DERIVED,
     Accept,
+    BatchRule,
     Cost,
     Domain,
+    JvpRule,
     Primitive,
+    Rule,
     Sample,
     TypeRule,
     VjpRule,
@@ -28,8 +31,10 @@ from ..types import I64, Shape, TensorType
 from .axes import as_value, one_axis
 from .factory import AROUND_ZERO, check_kind, type_error
 from .indexing import RAISES, as_index, in_range
+from .leading import Size, from_rows, front, lead, row_numbers, rows
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Tangents = tuple[Value | None, ...]
 # (integers, updates by number, array): NumPy's unbuffered update
 Update = Callable[[np.ndarray[Any, Any], Any, np.ndarray[Any, Any]], None]
 
@@ -91,6 +96,7 @@ def _scattering(
     monoid: str,
     update: Update,
     vjp: VjpRule,
+    jvp: JvpRule | Rule = DERIVED,
     doc: str,
     kinds: str = "fiu",
     exact: bool = True,
@@ -106,8 +112,8 @@ def _scattering(
         evaluate=_evaluator(name, update),
         form=Scatter(monoid),
         vjp=vjp,
-        jvp=DERIVED,
-        batch=DERIVED,
+        jvp=jvp,
+        batch=_batch(name),
         effects=RAISES,
         cost=Cost.KEEP,
         exact=exact,
@@ -127,6 +133,28 @@ def _scattering(
         ),
         doc=doc,
     )
+
+
+def _batch(name: str) -> BatchRule:
+    def batch(
+        b: Builder,
+        size: Size,
+        has: tuple[bool, ...],
+        v: Value,
+        idx: Value,
+        x: Value,
+        *,
+        axis: int,
+    ) -> Value:
+        rows_, held = lead(b, size, has[0], v), lead(b, size, has[2], x)
+        if not has[1]:
+            return b.op(name, rows_, idx, held, axis=axis + 1)  # type: ignore[no-any-return]
+        at = row_numbers(b, idx, held.type.shape[axis + 1])
+        flat, shape = rows(b, held, axis)
+        first = front(b, rows_, axis + 1, idx.type.rank - 1, 1)
+        return from_rows(b, b.op(name, first, at, flat, axis=0), shape, axis)
+
+    return batch
 
 
 def _along(b: Builder, part: Value, axis: int, shape: Shape) -> Value:
@@ -193,6 +221,33 @@ def _extreme_vjp(
     ]
 
 
+def _extreme_jvp(
+    b: Builder,
+    tangents: Tangents,
+    out: Value,
+    v: Value,
+    idx: Value,
+    x: Value,
+    *,
+    axis: int,
+) -> Value | None:
+    dtype, shape = out.type.dtype, out.type.shape
+    t_v, _, t_x = tangents
+    mine = b.eq(x, out)
+    theirs = b.eq(v, b.take(out, idx, axis=axis))
+    flags = b.cast(theirs, dtype=dtype)
+    found = b.scatter_add(flags, idx, axis=axis, shape=shape)
+    count = b.maximum(b.add(found, b.cast(mine, dtype=dtype)), 1.0)
+    total: Value | None = None
+    if t_v is not None:
+        moved = b.select(theirs, t_v, 0.0)
+        total = b.scatter_add(moved, idx, axis=axis, shape=shape)
+    if t_x is not None:
+        own = b.select(mine, t_x, 0.0)
+        total = own if total is None else b.add(total, own)
+    return b.div(total, count)  # type: ignore[no-any-return]
+
+
 _TIES = "Tied elements share the cotangent equally; where the result is NaN it is 0."
 
 scatter_max = _scattering(
@@ -200,6 +255,7 @@ scatter_max = _scattering(
     monoid="max",
     update=lambda at, rows, target: np.maximum.at(target, at, rows),
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     domain=Domain(-300.0, 300.0),
     kinks=_TIES,
     doc="The larger of an array and the rows at integers; NaN if either is.",
@@ -209,6 +265,7 @@ scatter_min = _scattering(
     monoid="min",
     update=lambda at, rows, target: np.minimum.at(target, at, rows),
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     domain=Domain(-300.0, 300.0),
     kinks=_TIES,
     doc="The smaller of an array and the rows at integers; NaN if either is.",
@@ -217,12 +274,13 @@ scatter_min = _scattering(
 # --- products -------------------------------------------------------------------------
 
 
-def _mul_vjp(
-    b: Builder, ct: Value, out: Value, v: Value, idx: Value, x: Value, *, axis: int
-) -> list[Value | None]:
-    dtype, shape = ct.type.dtype, x.type.shape
+def _mul_locals(
+    b: Builder, v: Value, idx: Value, x: Value, axis: int
+) -> tuple[Value, Value]:
+    """Return what multiplies each update, and what multiplies the array."""
+    dtype, shape = x.type.dtype, x.type.shape
     ones = b.constant(1, dtype, shape)
-    rows = b.scatter_mul(v, idx, ones, axis=axis)
+    rows_ = b.scatter_mul(v, idx, ones, axis=axis)
     # what multiplies an update: zeros are counted apart, nothing divides by one
     no_row, no_x = b.eq(v, 0.0), b.eq(x, 0.0)
     safe = b.select(no_row, 1.0, v)
@@ -232,8 +290,35 @@ def _mul_vjp(
     zeros = b.add(zeros, b.cast(no_x, dtype=dtype))
     others = b.div(b.take(whole, idx, axis=axis), safe)
     clear = b.eq(b.take(zeros, idx, axis=axis), lone)
-    pulled = b.mul(b.take(ct, idx, axis=axis), b.select(clear, others, 0.0))
-    return [pulled, None, b.mul(ct, rows)]
+    return b.select(clear, others, 0.0), rows_
+
+
+def _mul_vjp(
+    b: Builder, ct: Value, out: Value, v: Value, idx: Value, x: Value, *, axis: int
+) -> list[Value | None]:
+    others, rows_ = _mul_locals(b, v, idx, x, axis)
+    pulled = b.mul(b.take(ct, idx, axis=axis), others)
+    return [pulled, None, b.mul(ct, rows_)]
+
+
+def _mul_jvp(
+    b: Builder,
+    tangents: Tangents,
+    out: Value,
+    v: Value,
+    idx: Value,
+    x: Value,
+    *,
+    axis: int,
+) -> Value | None:
+    t_v, _, t_x = tangents
+    others, rows_ = _mul_locals(b, v, idx, x, axis)
+    total = None if t_x is None else b.mul(t_x, rows_)
+    if t_v is not None:
+        moved = b.mul(t_v, others)
+        pushed = b.scatter_add(moved, idx, axis=axis, shape=x.type.shape)
+        total = pushed if total is None else b.add(total, pushed)
+    return total
 
 
 scatter_mul = _scattering(
@@ -241,6 +326,7 @@ scatter_mul = _scattering(
     monoid="mul",
     update=lambda at, rows, target: np.multiply.at(target, at, rows),
     vjp=_mul_vjp,
+    jvp=_mul_jvp,
     domain=Domain(0.8, 1.2),
     doc="An array multiplied by the rows at integers.",
 )

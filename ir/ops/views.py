@@ -27,8 +27,10 @@ from .axes import (
     shape_text,
 )
 from .factory import moving, type_error
+from .leading import Size, moved
 
 Call = tuple[tuple[Value, ...], dict[str, Any]]
+Has = tuple[bool, ...]
 
 # --- broadcast_to ---------------------------------------------------------------------
 
@@ -84,6 +86,15 @@ def _broadcast_vjp(
     return [summed]
 
 
+def _broadcast_batch(
+    b: Builder, size: Size, has: Has, x: Value, *, shape: Shape
+) -> Value:
+    missing = len(shape) + 1 - x.type.rank
+    if missing:
+        x = b.expand_dims(x, axes=tuple(range(1, missing + 1)))
+    return b.op("broadcast_to", x, shape=(size, *shape))  # type: ignore[no-any-return]
+
+
 broadcast_to = moving(
     "broadcast_to",
     mirrors=[np.broadcast_to],
@@ -92,6 +103,7 @@ broadcast_to = moving(
     evaluate=lambda x, shape: np.broadcast_to(x, shape).copy(),
     form=View(_broadcast_index),
     vjp=_broadcast_vjp,
+    batch=_broadcast_batch,
     samples=(
         Sample(((None,),), {"shape": lambda n: (3, n)}),
         Sample(((),), {"shape": lambda n: (n,)}),
@@ -151,6 +163,12 @@ def _reshape_vjp(
     return [b.reshape(ct, shape=x.type.shape)]
 
 
+def _reshape_batch(
+    b: Builder, size: Size, has: Has, x: Value, *, shape: Shape
+) -> Value:
+    return b.op("reshape", x, shape=(size, *shape))  # type: ignore[no-any-return]
+
+
 reshape = moving(
     "reshape",
     mirrors=[np.reshape],
@@ -159,6 +177,7 @@ reshape = moving(
     evaluate=lambda x, shape: np.reshape(x, shape),
     form=View(_reshape_index),
     vjp=_reshape_vjp,
+    batch=_reshape_batch,
     samples=(
         Sample(((None, 6),), {"shape": lambda n: (2 * n, 3)}),
         Sample(((2, None, 3),), {"shape": lambda n: (6 * n,)}),
@@ -206,6 +225,12 @@ def _transpose_vjp(
     return [b.transpose(ct, axes=_inverse(axes))]
 
 
+def _transpose_batch(
+    b: Builder, size: Size, has: Has, x: Value, *, axes: tuple[int, ...]
+) -> Value:
+    return b.op("transpose", x, axes=(0, *moved(axes)))  # type: ignore[no-any-return]
+
+
 transpose = moving(
     "transpose",
     mirrors=[np.transpose],
@@ -214,6 +239,7 @@ transpose = moving(
     evaluate=lambda x, axes: np.transpose(x, axes),
     form=View(_transpose_index),
     vjp=_transpose_vjp,
+    batch=_transpose_batch,
     samples=(
         Sample(((None, 3),), {"axes": (1, 0)}),
         Sample(((2, None, 3),), {"axes": (2, 0, 1)}),
@@ -253,6 +279,12 @@ def _expand_vjp(
     return [b.squeeze(ct, axes=axes)]
 
 
+def _expand_batch(
+    b: Builder, size: Size, has: Has, x: Value, *, axes: tuple[int, ...]
+) -> Value:
+    return b.op("expand_dims", x, axes=moved(axes))  # type: ignore[no-any-return]
+
+
 expand_dims = moving(
     "expand_dims",
     mirrors=[np.expand_dims],
@@ -261,6 +293,7 @@ expand_dims = moving(
     evaluate=lambda x, axes: np.expand_dims(x, axes),
     form=View(_expand_index),
     vjp=_expand_vjp,
+    batch=_expand_batch,
     samples=(
         Sample(((None,),), {"axes": (0,)}),
         Sample(((None, 2),), {"axes": (1, 3)}),
@@ -298,6 +331,12 @@ def _squeeze_vjp(
     return [b.expand_dims(ct, axes=axes)]
 
 
+def _squeeze_batch(
+    b: Builder, size: Size, has: Has, x: Value, *, axes: tuple[int, ...]
+) -> Value:
+    return b.op("squeeze", x, axes=moved(axes))  # type: ignore[no-any-return]
+
+
 squeeze = moving(
     "squeeze",
     mirrors=[np.squeeze],
@@ -306,6 +345,7 @@ squeeze = moving(
     evaluate=lambda x, axes: np.squeeze(x, axes),
     form=View(_squeeze_index),
     vjp=_squeeze_vjp,
+    batch=_squeeze_batch,
     samples=(
         Sample(((None, 1),), {"axes": (1,)}),
         Sample(((1, None, 1, 3),), {"axes": (0, 2)}),

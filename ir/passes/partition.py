@@ -20,7 +20,7 @@ from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
 from .partition_choose import choose
-from .partition_problem import RECOMPUTE, Roles, find_roles, pose
+from .partition_problem import RECOMPUTE, Roles, find_roles, find_unsized, pose
 from .rebuild import renew, renewed
 
 
@@ -149,8 +149,10 @@ def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
     makers = {x.node for x in kept}
     residuals = [x for n in joint.nodes if n in makers for x in n.results if x in kept]
     again = [n for n in joint.nodes if n in later and n in roles.forward]
+    unsized = find_unsized(joint)
     for node in again:
-        assert node.primitive.cost is Cost.CHEAP, f"{node} would be computed twice"
+        if unsized.isdisjoint(node.results):
+            assert node.primitive.cost is Cost.CHEAP, f"{node} would be computed twice"
     adjoint, reads = _adjoint_half(joint, later, residuals, num_outputs)
     half, replaced = _forward_half(
         joint, forward, outputs, residuals, num_outputs, num_seeds

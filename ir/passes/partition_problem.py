@@ -11,7 +11,8 @@ Never computed again: contractions, reductions and transcendental functions; and
 ops at the end of a path of more than `RECOMPUTE` from values that are there or are
 never computed again. That bounds the adjoint's own memory as well as its work.
 
-A named size counts as `NOMINAL`.
+A named size counts as `NOMINAL`. What has a size that a loop binds when it runs cannot
+be kept: no half knows it before it ran the loop. So the loop runs again.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +20,15 @@ from dataclasses import dataclass, field
 from ..forms import Literal, View
 from ..graph import Graph, Node, Value
 from ..primitive import Cost, Effect
-from ..sizes import SizeExpr, evaluate_size, product
+from ..sizes import SizeExpr, evaluate_size, names_in, product
+from ..subgraph import late_sizes
 from ..types import TensorType
 
 RECOMPUTE = 4  # cheap ops in a row
 NOMINAL = 64  # elements along a named size, when bytes are compared
 NEVER = -1  # a price: not computed again
 
+_REFUSED = 1 << 60  # keeping what cannot be kept
 _KEEP = 4  # a byte that is kept
 _AGAIN = 2  # a byte that is computed again
 # Of equal choices: fewer values, and those the program computes anyway.
@@ -104,6 +107,7 @@ class _Sweep:
         self.read: set[Value] = set()  # early values that later nodes read
         self.never: set[Node] = set()
         self.depth: dict[Value, int] = {}  # cheap ops since a value that is there
+        self.unsized = find_unsized(joint)
         for node in joint.nodes:
             if node in roles.forward:
                 self._forward(node)
@@ -116,6 +120,8 @@ class _Sweep:
     def _forward(self, node: Node) -> None:
         primitive = node.primitive
         form, effects = primitive.form, primitive.effects
+        if self.unsized and not self.unsized.isdisjoint(node.results):
+            return
         if primitive.cost is not Cost.CHEAP or (effects and Effect.PRINTS in effects):
             self.never.add(node)
             return
@@ -164,6 +170,19 @@ class _Sweep:
                 self.depth[x] = deepest
 
 
+def find_unsized(joint: Graph) -> set[Value]:
+    """Return the values whose types have a size that a loop of the program binds."""
+    bound = set(late_sizes(joint.nodes))
+    if not bound:
+        return set()
+    return {
+        x
+        for node in joint.nodes
+        for x in node.results
+        if any(not bound.isdisjoint(names_in(d)) for d in x.type.shape)
+    }
+
+
 def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Problem]:
     """Return the values that could be kept, and the choice among them as numbers.
 
@@ -200,10 +219,17 @@ def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Probl
                 count = sizes[x.type] = nominal_bytes(x.type)
             numbers[x] = len(values)
             values.append(x)
+            if x in sweep.unsized:
+                out.keep.append(_REFUSED)
+                out.price.append(0)
+                out.needs.append(list(needs))
+                out.read.append(x in sweep.read)
+                continue
+            beside = not sweep.unsized.isdisjoint(node.results)
             out.keep.append(_KEEP * count + (_ONE if forward else _MOVED))
             price = 0 if free else _AGAIN * count
-            out.price.append(NEVER if node in never else price)
-            out.needs.append(list(needs))
+            out.price.append(NEVER if node in never or beside else price)
+            out.needs.append([] if beside else list(needs))
             out.read.append(x in sweep.read)
     return values, out
 

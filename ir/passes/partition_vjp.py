@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..adjoint import Rules, vjp_graph
+from ..forward import jvp_graph
 from ..graph import Graph, Value
 from .partition import Partition, partition
 from .partition_problem import RECOMPUTE
@@ -68,6 +69,31 @@ def split_vjp(
         GradientLookupError: a cotangent reaches an op without a rule.
     """
     joint = run(vjp_graph(graph, wrt, rules=rules, strict=strict))
+    return _split(graph, joint, "backward", recompute)
+
+
+def split_jvp(
+    graph: Graph, wrt: Sequence[int], *, recompute: int = RECOMPUTE
+) -> VjpPair:
+    """Return the forward program and the linear one that takes tangents to tangents.
+
+    Of the pair, `backward` takes a tangent for each of `wrt` where that of a pullback
+    takes seeds, and returns one for every float output.
+
+    Args:
+        graph: the program.
+        wrt: numbers of inputs, floats.
+        recompute: the longest path of cheap ops that is computed again.
+
+    Raises:
+        OpTypeError: an input of `wrt` is not a float.
+        GradientLookupError: a tangent reaches an op without a rule.
+    """
+    return _split(graph, run(jvp_graph(graph, wrt)), "tangent", recompute)
+
+
+def _split(graph: Graph, joint: Graph, second: str, recompute: int) -> VjpPair:
+    """Split a joint graph at its late inputs, which follow those of the program."""
     first = len(graph.inputs) - len(graph.captures)  # of the seeds
     num_seeds = len(joint.inputs) - len(graph.inputs)
     part = partition(joint, len(graph.outputs), num_seeds, recompute=recompute)
@@ -76,7 +102,7 @@ def split_vjp(
     seeds = joint.inputs[first : first + num_seeds]
     names = joint.names[first : first + num_seeds]
     backward = _seeds_first(part, seeds, names, first)
-    backward.name = f"{graph.name}_backward"
+    backward.name = f"{graph.name}_{second}"
     reads = tuple(k for k in part.reads if k < first)
     return VjpPair(forward, backward, reads, num_seeds, len(part.residuals), part)
 

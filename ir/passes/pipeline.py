@@ -1,6 +1,7 @@
 """The passes in order, each verified."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from ..graph import Graph
 from ..pause import collector_paused
@@ -8,17 +9,27 @@ from ..verify import verify as verify_graph
 from .cse import cse
 from .dce import dce
 from .fold import fold
+from .hoist import hoist
+from .merge import merge
+from .regions import in_regions
 from .simplify import simplify
 
 BY_NAME: Mapping[str, Callable[[Graph], Graph]] = {
+    "merge": merge,
     "dce": dce,
     "fold": fold,
     "simplify": simplify,
     "cse": cse,
+    "hoist": hoist,
 }
 
-# dce first: an adjoint leaves much that nobody needs; and last: rewrites leave more.
-PASSES: tuple[str, ...] = ("dce", "fold", "simplify", "cse", "dce")
+# merge first: it looks for loops as they were traced. dce next: an adjoint leaves much
+# that nobody needs; and last: rewrites leave more.
+REGIONS = "regions"  # all of them, within the regions of control ops
+PASSES: tuple[str, ...] = (
+    "merge", "dce", REGIONS, "hoist", "fold", "simplify", "cse", "dce",
+)  # fmt: skip
+NAMES = frozenset({*BY_NAME, REGIONS})
 
 
 def run(
@@ -35,17 +46,28 @@ def run(
         ValueError: there is no pass of a name in `disable`.
         GraphError: a pass broke the graph; the message names it.
     """
-    unknown = sorted(set(disable) - set(BY_NAME))
+    unknown = sorted(set(disable) - NAMES)
     if unknown:
-        raise ValueError(
-            f"there is no pass {unknown[0]!r}: use one of {', '.join(BY_NAME)}"
-        )
+        known = ", ".join([*BY_NAME, REGIONS])
+        raise ValueError(f"there is no pass {unknown[0]!r}: use one of {known}")
     for name in PASSES:
         if name in disable:
             continue
         before = graph
         with collector_paused(len(graph.nodes)):
-            graph = BY_NAME[name](graph)
+            graph = step(graph, name, disable, verify)
         if verify and graph is not before:
             verify_graph(graph, name)
     return graph
+
+
+def step(
+    graph: Graph,
+    name: str,
+    disable: Collection[str] = frozenset(),
+    verify: bool = True,
+) -> Graph:
+    """Return the graph after one of `PASSES`; the rest is for those within regions."""
+    if name == REGIONS:
+        return in_regions(graph, partial(run, disable=disable, verify=verify))
+    return BY_NAME[name](graph)

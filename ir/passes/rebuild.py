@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ..builder import Builder
 from ..graph import Graph, Node, Params, Value
 from ..primitive import Primitive
 
@@ -63,3 +64,29 @@ def with_inputs(
     out.inputs = [*graph.inputs[:at], *added, *moved]
     out.names = [*graph.names[:at], *names, *graph.names[at:]]
     return out, replaced
+
+
+def inlined(graph: Graph, operands: Sequence[Value]) -> tuple[list[Node], list[Value]]:
+    """Return the nodes and outputs of a program where its inputs are `operands`.
+
+    All nodes are made anew: a program may be inlined several times into one.
+    """
+    replaced = dict(zip(graph.inputs, operands, strict=True))
+    nodes: list[Node] = []
+    for old in graph.nodes:
+        node = with_operands(old, tuple([replaced.get(x, x) for x in old.operands]))
+        replaced.update(zip(old.results, node.results, strict=True))
+        nodes.append(node)
+    return nodes, renewed(graph.outputs, replaced)
+
+
+def extend(graph: Graph, table: Mapping[str, Primitive], strict: bool) -> Builder:
+    """Return a builder that continues a graph."""
+    b = Builder(table, strict)
+    b.inputs = list(graph.inputs)
+    b.names = list(graph.names)
+    b.nodes = list(graph.nodes)
+    b.sizes = list(graph.sizes)
+    b.guards = list(graph.guards)
+    b.captures = list(graph.captures)
+    return b

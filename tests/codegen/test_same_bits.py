@@ -30,8 +30,8 @@ WIDTHS = {
 HOWS = {
     "unfused": How(fuse=False),
     **{f"no {name}": How(disable=frozenset([name])) for name in pipeline.BY_NAME},
-    "no pass": How(disable=frozenset(pipeline.BY_NAME)),
-    "no pass, unfused": How(fuse=False, disable=frozenset(pipeline.BY_NAME)),
+    "no pass": How(disable=pipeline.NAMES),
+    "no pass, unfused": How(fuse=False, disable=pipeline.NAMES),
     "O0": How(level=0),
     "O2": How(level=2),
     **WIDTHS,

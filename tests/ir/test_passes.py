@@ -467,7 +467,8 @@ def test_each_pass_off_gives_the_same_bits(name, seed):
 
 def test_unknown_passes_are_refused():
     with pytest.raises(
-        ValueError, match=r"^there is no pass 'inline': use one of dce, fold, simplify"
+        ValueError,
+        match=r"^there is no pass 'inline': use one of merge, dce, fold, simplify",
     ):
         run(random_graph(0), disable={"inline"})
 

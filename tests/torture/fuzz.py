@@ -43,7 +43,7 @@ Array = np.ndarray[Any, Any]
 
 ULPS = 8.0  # of an elementary function
 SUMMED = 4.0  # of a sum, relative to the sum of magnitudes, for each doubling
-PASSES = frozenset(pipeline.BY_NAME)
+PASSES = pipeline.NAMES
 BASE = How(fuse=False, disable=PASSES)
 
 
