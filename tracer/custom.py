@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..ir.adjoint import Rules
+import numpy as np
+
+from ..ir.adjoint import Rules, pullback
 from ..ir.graph import Node, Value
 from ..ir.ops import OPS
 from ..ir.primitive import UNREGISTERED, Primitive, Rule, VjpRule
-from .cell import Cell
+from .cell import Cell, leaf
 from .recorder import Recorder
 from .state import WATCHERS
 from .variable import Variable
@@ -49,7 +51,32 @@ class Reads:
 
 def step(name: str, rule: "VjpRule | Rule" = UNREGISTERED) -> Primitive:
     """Return the record of a step: what a gradient sees of it."""
-    return replace(OPS["stop_gradient"], name=name, vjp=rule)
+    push = transposed(rule) if callable(rule) else rule
+    return replace(OPS["stop_gradient"], name=name, vjp=rule, jvp=push)
+
+
+def transposed(rule: VjpRule) -> Callable[..., Any]:
+    """Return the tangent rule of a VJP rule: that is linear, so its own transpose."""
+
+    def push(
+        b: Any, tangents: Sequence["Value | None"], out: Any, *at: Value, **params: Any
+    ) -> Any:
+        several = isinstance(out, tuple)
+        results = out if several else (out,)
+        # where a linear map is transposed does not matter: at zeros
+        seeds = [leaf(np.zeros(y.type.shape, y.type.dtype.numpy)) for y in results]
+        start = len(b.nodes)
+        cts = rule(b, tuple(seeds) if several else seeds[0], out, *at, **params)
+        nodes = b.nodes[start:]
+        targets: dict[Value, Value] = {}
+        for ct, tangent in zip(cts, tangents, strict=True):
+            if ct is not None and tangent is not None:
+                held = targets.get(ct)
+                targets[ct] = tangent if held is None else b.op("add", held, tangent)
+        found = pullback(b, nodes, targets, seeds, REGISTERED)
+        return found if several else found[0]
+
+    return push
 
 
 def record_step(

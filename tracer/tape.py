@@ -8,36 +8,29 @@ a float. The adjoint goes into the same recorder, so other tapes can differentia
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 from ..ir.adjoint import pullback
-from ..ir.errors import ArgumentError
 from ..ir.graph import Node, Value
-from ..ir.promote import cast_to
 from .custom import REGISTERED
-from .operands import emit
-from .operands import value as as_value
 from .recorder import Contracted, Recorder
 from .state import STATE, WATCHERS
+from .tape_arguments import (
+    USED,
+    UnconnectedGradients,
+    as_kind,
+    seeds,
+    tensors,
+    unconnected,
+    with_structure,
+)
+from .tape_jacobian import Jacobians
 from .tensor import Tensor, current_recorder
-from .trees import Structure, flatten, unflatten
+from .trees import flatten, unflatten
 from .variable import Variable
 
-_USED = (
-    "A non-persistent GradientTape can only be used to compute one set of gradients "
-    "(or jacobians)"
-)
 
-
-class UnconnectedGradients(Enum):
-    """What `gradient` gives for a source that the target does not depend on."""
-
-    NONE = "none"
-    ZERO = "zero"
-
-
-class GradientTape:
+class GradientTape(Jacobians):
     """Records operations so that gradients can be asked for.
 
     Args:
@@ -224,31 +217,31 @@ class GradientTape:
             TypeError: the target is None, or holds something else than tensors.
             LookupError: a path goes through an op without a gradient.
         """
-        try:
-            unconnected = UnconnectedGradients(unconnected_gradients)
-        except ValueError:
-            raise ValueError(
-                f"Unknown value for unconnected_gradients: {unconnected_gradients!r}"
-            ) from None
+        missing = unconnected(unconnected_gradients)
         if self._used:
-            raise RuntimeError(_USED)
+            raise RuntimeError(USED)
         if target is None:
             raise TypeError(
                 "Argument `target` should be a list or nested structure of Tensors, "
                 "Variables or CompositeTensors to be differentiated, but received None."
             )
-        targets = _tensors(target, "target")
-        leaves, structure = _with_structure(sources, "sources")
-        self._check_thread()
-        if not self._persistent and self._start >= 0:
-            self._pause()
-        self._recorder = self._recorder or current_recorder()
+        targets = tensors(target, "target")
+        leaves, structure = with_structure(sources, "sources")
+        self._begin()
         try:
-            found = self._gradient(targets, leaves, output_gradients, unconnected)
+            found = self._gradient(targets, leaves, output_gradients, missing)
         finally:
             if not self._persistent:
                 self._release()
         return unflatten(structure, found)
+
+    def _begin(self) -> Recorder:
+        """Be ready for gradients: they go to this thread's recorder."""
+        self._check_thread()
+        if not self._persistent and self._start >= 0:
+            self._pause()
+        self._recorder = self._recorder or current_recorder()
+        return self._recorder
 
     def _release(self) -> None:
         self._used = True
@@ -268,8 +261,8 @@ class GradientTape:
         b = recorder.builder
         cts: dict[Value, Value] = {}
         own: dict[int, Value] = {}  # id of a variable that is a target -> cotangent
-        seeds = _seeds(recorder, targets, output_gradients)
-        for x, seed in zip(targets, seeds, strict=True):
+        given = seeds(recorder, targets, output_gradients)
+        for x, seed in zip(targets, given, strict=True):
             if seed is None:
                 continue
             if isinstance(x, Variable):
@@ -360,63 +353,6 @@ def _collected(
     result: Tensor = recorder.wrap(total, (), source.plain)
     made[total] = result
     return result
-
-
-def as_kind(x: Tensor) -> Any:
-    """Return the TensorType of a tensor, without reading a variable."""
-    return x._current.type if isinstance(x, Variable) else x._value.type
-
-
-def _seeds(
-    recorder: Recorder, targets: Sequence[Tensor], output_gradients: Any
-) -> list["Value | None"]:
-    """Return a cotangent for each target; None for one that carries none."""
-    b = recorder.builder
-    if output_gradients is None:
-        given: list[Any] = [None] * len(targets)
-    elif isinstance(output_gradients, (list, tuple, dict)):
-        given = _flat_with_none(output_gradients)
-    else:
-        given = [output_gradients]
-    if len(given) != len(targets):
-        raise ArgumentError(
-            f"gradient: {len(given)} output_gradients for {len(targets)} targets"
-        )
-    out: list[Value | None] = []
-    for x, seed in zip(targets, given, strict=True):
-        kind = as_kind(x)
-        if not kind.dtype.is_float:
-            out.append(None)
-        elif seed is None:
-            out.append(b.constant(1.0, kind.dtype, kind.shape))
-        else:
-            held = as_value(b, recorder.unwrap(seed), "output_gradients")
-            cast = cast_to(b, held, kind.dtype)
-            out.append(emit(b, "broadcast_to", cast, kind.shape))
-    return out
-
-
-def _flat_with_none(tree: Any) -> list[Any]:
-    if isinstance(tree, dict):
-        tree = [tree[key] for key in sorted(tree)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for item in tree for leaf in _flat_with_none(item)]
-    return [tree]
-
-
-def _tensors(tree: Any, what: str) -> list[Tensor]:
-    return _with_structure(tree, what)[0]
-
-
-def _with_structure(tree: Any, what: str) -> tuple[list[Tensor], Structure]:
-    leaves, structure = flatten(tree)
-    for x in leaves:
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"Argument `{what}` should be a list or nested structure of Tensors or "
-                f"Variables, but holds a {type(x).__name__}: {x!r}"
-            )
-    return leaves, structure
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

@@ -13,6 +13,7 @@ from ..tracer.functions.table import PUBLIC
 from ..tracer.symbolic import is_recording
 from . import (
     arrays,
+    autodiff,
     clipping,
     control,
     dtypes,
@@ -122,6 +123,7 @@ __all__ = [
     "UnconnectedGradients",
     "Variable",
     "as_dtype",
+    "autodiff",
     "constant",
     "convert_to_tensor",
     "custom_gradient",

@@ -309,9 +309,9 @@ def gather(
 
 def _gather_nd(b: Any, params: Any, indices: Any) -> Any:
     rows = value(b, indices, "gather_nd")
-    depth = rows.type.shape[-1]
+    depth: Any = rows.type.shape[-1]
     parts = [
-        indexing.getitem(b, rows, (Ellipsis, k)) for k in builtins.range(depth)
+        indexing.getitem(b, rows, (Ellipsis, k)) for k in builtins.range(int(depth))
     ]
     held = value(b, params, "gather_nd")
     return indexing.getitem(

@@ -1,6 +1,7 @@
 """`tf.GradientTape`: pullback's tape, with TensorFlow's texts and sparse gradients."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from ..ir.errors import GradientLookupError
@@ -76,16 +77,60 @@ class GradientTape(BaseTape):
         if output_gradients is not None:
             flat = nest.flatten(output_gradients)
             output_gradients = [None if x is None else convert(x) for x in flat]
-        try:
-            found = super().gradient(
-                target, sources, output_gradients, unconnected_gradients
-            )
-        except GradientLookupError as error:
-            plain = LookupError(str(error))  # its class is what a user's except names
-            for note in error.__notes__:
-                plain.add_note(note)
-            raise plain from None
+        found = _plain(
+            super().gradient, target, sources, output_gradients, unconnected_gradients
+        )
         return nest.map_structure(as_slices, found)
+
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: Any = UnconnectedGradients.NONE,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """Return the derivatives of each element of a target by those of sources.
+
+        Args:
+            target: one tensor or variable.
+            sources: tensors or variables, in any nesting.
+            unconnected_gradients: NONE or ZERO, for sources without a path.
+            parallel_iterations: accepted; what runs together is decided here.
+            experimental_use_pfor: whether one adjoint serves all elements.
+        """
+        return _plain(
+            super().jacobian,
+            target, sources, unconnected_gradients, experimental_use_pfor,
+        )  # fmt: skip
+
+    def batch_jacobian(
+        self,
+        target: Any,
+        source: Any,
+        unconnected_gradients: Any = UnconnectedGradients.NONE,
+        parallel_iterations: Any = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """Return the derivatives of each row of a target by the same row of a source.
+
+        The arguments are those of `jacobian`; zeros where there is no path.
+        """
+        return _plain(
+            super().batch_jacobian,
+            target, source, unconnected_gradients, experimental_use_pfor,
+        )  # fmt: skip
+
+
+def _plain(run: Callable[..., Any], *args: Any) -> Any:
+    """Run a sweep; a missing gradient is a LookupError by that very name."""
+    try:
+        return run(*args)
+    except GradientLookupError as error:
+        plain = LookupError(str(error))  # its class is what a user's except names
+        for note in error.__notes__:
+            plain.add_note(note)
+        raise plain from None
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

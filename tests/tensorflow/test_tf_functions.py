@@ -122,7 +122,9 @@ def test_functions_have_numpys_values(name: str) -> None:
     np.testing.assert_allclose(got, want, rtol=3e-6, atol=3e-6)
 
 
-@pytest.mark.parametrize("name", [n for n in ONE if n not in ("ceil", "floor", "round")])
+@pytest.mark.parametrize(
+    "name", [n for n in ONE if n not in ("ceil", "floor", "round")]
+)
 def test_functions_have_gradients_along_a_line(name: str) -> None:
     ours, numpys, x = ONE[name]
     (g,) = gradients(ours)(tf.constant(x.astype(np.float64)))
@@ -169,9 +171,9 @@ def test_functions_of_two(name: str) -> None:
 
 def test_integers_keep_their_dtype() -> None:
     x = tf.constant([[1, 2], [3, 5]])
-    assert [f(x).dtype for f in (tf.reduce_sum, tf.reduce_prod, tf.reduce_mean)] == 3 * [
-        tf.int32
-    ]
+    assert [
+        f(x).dtype for f in (tf.reduce_sum, tf.reduce_prod, tf.reduce_mean)
+    ] == 3 * [tf.int32]
     assert num(tf.reduce_mean(x)) == 2
     assert num(tf.cumsum(x)) == [[1, 2], [4, 7]]
     assert tf.cumsum(x).dtype == tf.int32
@@ -211,7 +213,12 @@ def test_making_tensors() -> None:
 
 def test_linspace_ends_where_it_should() -> None:
     x = tf.linspace(-10.0, 10.0, 201)
-    assert (x.dtype, len(x), float(x[0]), float(x[200])) == (tf.float32, 201, -10.0, 10.0)
+    assert (x.dtype, len(x), float(x[0]), float(x[200])) == (
+        tf.float32,
+        201,
+        -10.0,
+        10.0,
+    )
     rows = tf.linspace([0.0, 1.0], [1.0, 3.0], 3)
     assert num(rows) == [[0.0, 1.0], [0.5, 2.0], [1.0, 3.0]]
     assert tf.linspace([0.0], [1.0], 4, axis=-1).shape == (1, 4)
@@ -259,7 +266,9 @@ def test_norms_that_are_held_down() -> None:
     assert num(tf.clip_by_norm([0.3, 0.4], 1.0)) == pytest.approx([0.3, 0.4])
     (g,) = gradients(lambda x: tf.clip_by_norm(x, 1.0))(tf.zeros(2))
     assert np.isfinite(num(g)).all()
-    clipped, size = tf.clip_by_global_norm([tf.constant([3.0]), None, tf.constant([4.0])], 1.0)
+    clipped, size = tf.clip_by_global_norm(
+        [tf.constant([3.0]), None, tf.constant([4.0])], 1.0
+    )
     assert num(size) == 5.0
     assert (num(clipped[0]), clipped[1]) == (pytest.approx([0.6]), None)
     assert num(tf.linalg.global_norm([None])) == 0.0
@@ -272,7 +281,9 @@ def test_losses() -> None:
     sparse = tf.nn.sparse_softmax_cross_entropy_with_logits([1], logits)
     np.testing.assert_allclose(dense, [-log[1]], rtol=1e-6)
     np.testing.assert_allclose(sparse, dense)
-    binary = tf.nn.sigmoid_cross_entropy_with_logits([1.0, 0.0], tf.constant([0.5, 0.5]))
+    binary = tf.nn.sigmoid_cross_entropy_with_logits(
+        [1.0, 0.0], tf.constant([0.5, 0.5])
+    )
     np.testing.assert_allclose(binary, np.log1p(np.exp([-0.5, 0.5])), rtol=1e-6)
     np.testing.assert_allclose(tf.nn.log_softmax(logits), [log], rtol=1e-6)
 
@@ -321,10 +332,17 @@ def test_an_index_outside_its_axis() -> None:
 
 
 def test_branches_and_loops() -> None:
-    assert num(tf.case([(tf.constant(False), lambda: 1.0), (True, lambda: tf.ones(()))])) == 1.0
+    assert (
+        num(tf.case([(tf.constant(False), lambda: 1.0), (True, lambda: tf.ones(()))]))
+        == 1.0
+    )
     assert tf.case([(False, lambda: 1)], default=lambda: 7) == 7
     fns = [lambda: tf.zeros(()), lambda: tf.ones(())]
-    assert [num(tf.switch_case(tf.constant(k), fns)) for k in (0, 1, 5)] == [0.0, 1.0, 1.0]
+    assert [num(tf.switch_case(tf.constant(k), fns)) for k in (0, 1, 5)] == [
+        0.0,
+        1.0,
+        1.0,
+    ]
     (total,) = tf.while_loop(lambda t: t < 100, lambda t: t * 2, [tf.constant(1)])
     assert num(total) == 128
     (few,) = tf.while_loop(lambda t: True, lambda t: [t + 1], [0], maximum_iterations=3)

@@ -136,7 +136,9 @@ def test_nest() -> None:
     assert tf.nest.map_structure(lambda a, b: a + b, (1, [2]), (10, [20])) == (11, [22])
     assert tf.nest.is_nested([1])
     assert not tf.nest.is_nested(MappingProxyType({}).keys)
-    with pytest.raises(ValueError, match="Structure had 2 atoms, but flat_sequence had 1"):
+    with pytest.raises(
+        ValueError, match="Structure had 2 atoms, but flat_sequence had 1"
+    ):
         tf.nest.pack_sequence_as([1, 2], [3])
     with pytest.raises(ValueError, match="don't have the same nested structure"):
         tf.nest.assert_same_structure([1], (1,))
@@ -196,9 +198,13 @@ def test_how_tensors_print(x: Any, as_str: str, as_repr: str) -> None:
 
 def test_how_variables_print() -> None:
     v = tf.Variable([1.0], name="v")
-    assert repr(v) == str(v) == (
-        "<tf.Variable 'v:0' shape=(1,) dtype=float32, "
-        "numpy=array([1.], dtype=float32)>"
+    assert (
+        repr(v)
+        == str(v)
+        == (
+            "<tf.Variable 'v:0' shape=(1,) dtype=float32, "
+            "numpy=array([1.], dtype=float32)>"
+        )
     )
     assert repr(v.shape) == "TensorShape([1])"
     assert (str(v.shape), v.shape.as_list(), v.shape.rank) == ("(1,)", [1], 1)
@@ -292,11 +298,15 @@ def test_a_value_that_does_not_fit_its_variable() -> None:
         "Cannot assign value to variable ' v:0': Shape mismatch.The variable shape "
         "(2,), and the assigned value shape (3,) are incompatible."
     )
-    with pytest.raises(ValueError, match="requested dtype float32 for Tensor with dtype"):
+    with pytest.raises(
+        ValueError, match="requested dtype float32 for Tensor with dtype"
+    ):
         v.assign(tf.constant([1.0, 2.0], tf.float64))
     with pytest.raises(ValueError, match="shapes must be equal"):
         v.assign_sub([1.0])
-    with pytest.raises(ValueError, match="`initial_value` arg to `tf.Variable` must be"):
+    with pytest.raises(
+        ValueError, match="`initial_value` arg to `tf.Variable` must be"
+    ):
         tf.Variable()
     with pytest.raises(ValueError, match="explicitly supplied `shape` argument"):
         tf.Variable([1.0], shape=(2,))
@@ -329,7 +339,9 @@ def test_a_gradient_that_nobody_registered() -> None:
         tape.gradient(made, [image])
     assert type(error.value) is LookupError
     assert str(error.value) == "gradient registry has no entry for: AdjustContrastv2"
-    assert "a cotangent reaches it: target <- AdjustContrastv2" in error.value.__notes__[0]
+    assert (
+        "a cotangent reaches it: target <- AdjustContrastv2" in error.value.__notes__[0]
+    )
     assert "RegisterGradient" in error.value.__notes__[1]
 
 
@@ -381,7 +393,9 @@ def test_what_may_be_registered() -> None:
         tf.RegisterGradient("Square")(lambda op, ct: ct)
 
 
-def test_registered_rules_that_return_too_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_rules_that_return_too_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     registry: dict[str, Any] = {}
     for module in ("pullback.tracer.tape", "pullback.tensorflow.custom"):
         monkeypatch.setattr(f"{module}.REGISTERED", registry)
@@ -441,7 +455,9 @@ def test_one_gradient_for_each_argument() -> None:
 
     for made in ([], [1.0, 2.0, 3.0]):
         f = tf.custom_gradient(lambda a, b, made=made: (a, lambda ct: made))
-        with pytest.raises(ValueError, match="expected to return 2 gradients, but retu"):
+        with pytest.raises(
+            ValueError, match="expected to return 2 gradients, but retu"
+        ):
             gradients(f)(1.0, 2.0)
 
     @tf.custom_gradient
@@ -582,7 +598,9 @@ def test_unknown_names_say_what_is_near() -> None:
         "module 'pullback.tensorflow' has no attribute 'reduce_summ': nearest are "
         "tf.reduce_sum"
     )
-    with pytest.raises(AttributeError, match=r"nearest are tf\.tanh and pullback\.tanh"):
+    with pytest.raises(
+        AttributeError, match=r"nearest are tf\.tanh and pullback\.tanh"
+    ):
         tf.tanhh  # noqa: B018 - it raises
     with pytest.raises(AttributeError, match=r"'data': use NumPy arrays"):
         tf.data  # noqa: B018 - it raises

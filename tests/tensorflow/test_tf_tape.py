@@ -83,7 +83,7 @@ def test_only_the_last_of_two_tapes_lists_its_variables() -> None:
     v, w = tf.Variable(1.0), tf.Variable(2.0)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(v)
-        v * w  # noqa: B018 - read under the tape
+        v * w
     assert [x is v for x in tape.watched_variables()] == [True]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(w)
@@ -94,9 +94,9 @@ def test_watched_variables_grow_and_reset_clears_them() -> None:
     v0, v1 = tf.Variable(1.0), tf.Variable(2.0)
     with tf.GradientTape() as tape:
         assert tape.watched_variables() == ()
-        v1 * 2.0  # noqa: B018 - read under the tape
+        v1 * 2.0
         assert [v.ref() for v in tape.watched_variables()] == [v1.ref()]
-        v0 * 2.0  # noqa: B018 - as above
+        v0 * 2.0
         assert [v.ref() for v in tape.watched_variables()] == [v0.ref(), v1.ref()]
         tape.reset()
         assert tape.watched_variables() == ()
@@ -278,7 +278,9 @@ def test_output_gradients_weigh_targets_and_a_target_that_is_a_source() -> None:
 
 
 def test_a_cotangent_is_a_factor() -> None:
-    (g,) = gradients(lambda x: x * x)(tf.constant([1.0, 2.0]), dy=[tf.constant([3.0, 1.0])])
+    (g,) = gradients(lambda x: x * x)(
+        tf.constant([1.0, 2.0]), dy=[tf.constant([3.0, 1.0])]
+    )
     assert num(g) == [6.0, 4.0]
 
 
@@ -517,7 +519,9 @@ def test_several_gathers_add_up_to_the_dense_truth() -> None:
 
 def test_a_gather_beside_a_dense_use_is_dense() -> None:
     table = tf.constant([[1.0, 2.0], [3.0, 4.0]])
-    (g,) = gradients(lambda t: tf.reduce_sum(tf.gather(t, [0])) + tf.reduce_sum(t * t))(table)
+    (g,) = gradients(lambda t: tf.reduce_sum(tf.gather(t, [0])) + tf.reduce_sum(t * t))(
+        table
+    )
     assert isinstance(g, tf.Tensor)
     assert num(g) == [[3.0, 5.0], [6.0, 8.0]]
 
@@ -535,7 +539,9 @@ def test_slices_without_a_shape_are_no_tensor() -> None:
 
 
 def test_rows_of_gradients_of_nothing() -> None:
-    assert tf.IndexedSlices(tf.zeros((0, 2)), tf.zeros((0,), tf.int64), (3, 2)).shape == (3, 2)
+    assert tf.IndexedSlices(
+        tf.zeros((0, 2)), tf.zeros((0,), tf.int64), (3, 2)
+    ).shape == (3, 2)
 
 
 # -- Python around the tape ------------------------------------------------------------
@@ -571,7 +577,9 @@ def test_a_tape_inside_a_loop() -> None:
             y = v * v * tf.cast(i, tf.float32)
         return i + 1, total + tape.gradient(y, v)
 
-    _, total = tf.while_loop(lambda i, _: i < 3, body, (tf.constant(0), tf.constant(0.0)))
+    _, total = tf.while_loop(
+        lambda i, _: i < 3, body, (tf.constant(0), tf.constant(0.0))
+    )
     assert num(total) == 6.0
 
 
@@ -726,7 +734,9 @@ def test_a_tape_of_another_thread_is_refused() -> None:
     thread = threading.Thread(target=other)
     thread.start()
     thread.join()
-    assert "a tape is used in another thread than the one it recorded in" in str(raised[0])
+    assert "a tape is used in another thread than the one it recorded in" in str(
+        raised[0]
+    )
 
 
 def test_a_tape_frees_what_it_holds_at_once() -> None:
