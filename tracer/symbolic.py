@@ -18,7 +18,7 @@ from ..ir.passes.dce import dce
 from ..ir.types import TensorType
 from . import engine
 from .builders import Array
-from .cell import Cell, is_known, leaf
+from .cell import Unknown, is_known, leaf
 from .recorder import Contracted, Recorder, _literal
 from .state import STATE, WATCHERS
 from .tensor import Tensor, current_recorder
@@ -199,7 +199,7 @@ class SymbolicRecorder(Recorder):
 
     def _placeholder(self, kind: TensorType) -> Value:
         value = Value(kind, None, len(self.placeholders))
-        value.cell = Cell()
+        value.cell = Unknown(self.name)
         self.placeholders.add(value)
         return value
 
@@ -221,27 +221,13 @@ class SymbolicRecorder(Recorder):
         Raises:
             TracedValueError: it does.
         """
-        if self.depends(value):
+        if is_symbolic(value):
             raise TracedValueError(
                 f"{self.name}: Python needs the value of a tensor that has none while "
                 f"the function is recorded{traced_at(user_loc(2))}"
                 "\n  choose with tf.where or tf.cond, or do it outside the function"
             )
         return super().look(value)
-
-    def depends(self, value: Value) -> bool:
-        """Return whether a value is made of an argument or a variable."""
-        seen: set[Value] = set()
-        stack = [value]
-        while stack:
-            x = stack.pop()
-            if x in self.placeholders:
-                return True
-            if x in seen or is_known(x) or x.node is None:
-                continue
-            seen.add(x)
-            stack.extend(x.node.operands)
-        return False
 
     def run_together(self, values: Any) -> None:
         """Compute nothing: there are no values."""
@@ -362,9 +348,18 @@ def is_recording() -> bool:
 
 
 def is_symbolic(value: Value) -> bool:
-    """Return whether a value depends on an argument of the function being recorded."""
-    recorder = STATE.recorder
-    return isinstance(recorder, SymbolicRecorder) and recorder.depends(value)
+    """Return whether a value is made of an argument of a function that is recorded."""
+    seen: set[Value] = set()
+    stack = [value]
+    while stack:
+        x = stack.pop()
+        if isinstance(x.cell, Unknown):
+            return True
+        if x in seen or is_known(x) or x.node is None:
+            continue
+        seen.add(x)
+        stack.extend(x.node.operands)
+    return False
 
 
 __all__ = ["Recorded", "SymbolicRecorder", "is_recording", "is_symbolic", "recording"]

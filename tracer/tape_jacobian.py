@@ -153,8 +153,9 @@ def diagonal(
     kind = target.type
     each = kind.shape[1:]
     count = int(product(each))  # type: ignore[arg-type]  # a number, on a tape
-    eye = np.eye(count, dtype=kind.dtype.numpy).reshape((count, 1, *each))
-    wide = b.broadcast(b.array(eye), (count, *kind.shape))
+    eye = b.array(np.eye(count, dtype=kind.dtype.numpy))
+    eye = b.op("reshape", eye, shape=(count, 1, *each))
+    wide = b.broadcast(eye, (count, *kind.shape))
     seed = Value(kind, None, 0)
     found = rows(recorder, seed, wide, back, together)
     out: list[Value | None] = []

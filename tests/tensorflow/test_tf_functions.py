@@ -49,7 +49,10 @@ ONE: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]] = {
     "silu": (tf.nn.silu, lambda x: x / (1 + np.exp(-x)), X),
     "silu2": (lambda x: tf.nn.silu(x, 2.0), lambda x: x / (1 + np.exp(-2 * x)), X),
     "sum": (tf.reduce_sum, np.sum, X),
-    "mean": (lambda x: tf.reduce_mean(x, 1, True), lambda x: x.mean(1, keepdims=True), X),
+    "mean": (
+        lambda x: tf.reduce_mean(x, 1, True),
+        lambda x: x.mean(1, keepdims=True), X,
+    ),
     "max": (lambda x: tf.reduce_max(x, axis=-1), lambda x: x.max(-1), X),
     "min": (lambda x: tf.reduce_min(x, [0, 1]), np.min, X),
     "prod": (tf.reduce_prod, np.prod, X),
@@ -57,7 +60,9 @@ ONE: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]] = {
     "variance": (tf.math.reduce_variance, np.var, X),
     "logsumexp": (tf.reduce_logsumexp, lambda x: np.log(np.exp(x).sum()), X),
     "euclidean": (tf.math.reduce_euclidean_norm, lambda x: np.sqrt((x * x).sum()), X),
-    "softmax": (tf.nn.softmax, lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True), X),
+    "softmax": (
+        tf.nn.softmax, lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True), X,
+    ),
     "cumsum": (lambda x: tf.cumsum(x, 1), lambda x: np.cumsum(x, 1), X),
     "cumsum_reverse": (
         lambda x: tf.cumsum(x, reverse=True), lambda x: np.cumsum(x[::-1], 0)[::-1], X,
@@ -82,12 +87,21 @@ ONE: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]] = {
     ),
     "slice": (lambda x: tf.slice(x, [0, 1], [-1, 2]), lambda x: x[:, 1:3], X),
     "gather": (lambda x: tf.gather(x, [1, 0, 1]), lambda x: x[[1, 0, 1]], X),
-    "gather_nd": (lambda x: tf.gather_nd(x, [[0, 2], [1, 1]]), lambda x: x[[0, 1], [2, 1]], X),
+    "gather_nd": (
+        lambda x: tf.gather_nd(x, [[0, 2], [1, 1]]),
+        lambda x: x[[0, 1], [2, 1]], X,
+    ),
     "stack": (lambda x: tf.stack([x, x], 1), lambda x: np.stack([x, x], 1), X),
-    "concat": (lambda x: tf.concat([x, x], -1), lambda x: np.concatenate([x, x], -1), X),
+    "concat": (
+        lambda x: tf.concat([x, x], -1),
+        lambda x: np.concatenate([x, x], -1), X,
+    ),
     "unstack": (lambda x: tf.unstack(x, axis=1)[2], lambda x: x[:, 2], X),
     "split": (lambda x: tf.split(x, [1, -1], 1)[1], lambda x: x[:, 1:], X),
-    "clip": (lambda x: tf.clip_by_value(x, -0.5, 0.5), lambda x: np.clip(x, -0.5, 0.5), X),
+    "clip": (
+        lambda x: tf.clip_by_value(x, -0.5, 0.5),
+        lambda x: np.clip(x, -0.5, 0.5), X,
+    ),
     "norm": (tf.norm, lambda x: np.sqrt((x * x).sum()), X),
     "norm1": (lambda x: tf.norm(x, 1, 1), lambda x: np.abs(x).sum(1), X),
     "norm_inf": (lambda x: tf.norm(x, np.inf), lambda x: np.abs(x).max(), X),
@@ -106,7 +120,10 @@ ONE: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]] = {
     "polyval": (
         lambda x: tf.math.polyval([2.0, -1.0, 3.0], x), lambda x: 2 * x * x - x + 3, X,
     ),
-    "cond_where": (lambda x: tf.where(x > 0, x, 0.0), lambda x: np.where(x > 0, x, 0), X),
+    "cond_where": (
+        lambda x: tf.where(x > 0, x, 0.0),
+        lambda x: np.where(x > 0, x, 0), X,
+    ),
     "moments": (lambda x: tf.nn.moments(x, [0])[1], lambda x: x.var(0), X),
 }  # fmt: skip
 
@@ -306,11 +323,13 @@ def test_other_errors() -> None:
         (ValueError, "one of 'CONSTANT'", lambda: tf.pad(x, [[0, 0]] * 2, "WRAP")),
         (ValueError, "iterable of at least one", lambda: tf.add_n([])),
         (ValueError, "coeffs must be list", lambda: tf.math.polyval((1.0,), x)),
-        (ValueError, "batch_dims other than 0", lambda: tf.gather(x, [0], batch_dims=1)),
+        (ValueError, "batch_dims other than 0",
+         lambda: tf.gather(x, [0], batch_dims=1)),
         (ValueError, "batch_dims other", lambda: tf.gather_nd(x, [[0]], batch_dims=1)),
         (ValueError, "`rate` must be a scalar", lambda: tf.nn.dropout(x, 1.5)),
         (ValueError, "max_norm is not", lambda: tf.nn.embedding_lookup(x, [0], 1.0)),
-        (ValueError, "must be at least three-dim", lambda: tf.image.adjust_contrast(x, 1.0)),
+        (ValueError, "must be at least three-dim",
+         lambda: tf.image.adjust_contrast(x, 1.0)),
         (TypeError, "'true_fn' must be callable", lambda: tf.cond(True, 1, 2)),
         (TypeError, "'false_fn' must be", lambda: tf.cond(True, lambda: 1, 2)),
         (ValueError, "no predicate holds", lambda: tf.case([(False, lambda: 1)])),

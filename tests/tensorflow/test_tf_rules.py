@@ -34,13 +34,13 @@ def test_a_tape_is_used_once() -> None:
     with pytest.raises(RuntimeError) as error:
         tape.gradient(y, x)
     assert str(error.value) == (
-        "A non-persistent GradientTape can only be used to compute one set of gradients "
-        "(or jacobians)"
+        "A non-persistent GradientTape can only be used to compute one set of "
+        "gradients (or jacobians)"
     )
 
 
 def test_an_active_tape_is_not_entered_again() -> None:
-    with tf.GradientTape() as tape, pytest.raises(ValueError) as error:
+    with tf.GradientTape() as tape, pytest.raises(ValueError, match=r"\w") as error:
         tape.__enter__()
     assert str(error.value) == (
         "Tape is still recording, This can happen if you try to re-enter an "
@@ -73,13 +73,13 @@ def test_a_target_that_is_no_tensor() -> None:
 
 def test_unconnected_gradients_are_none_or_zero() -> None:
     tape, x, y = both()
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"\w") as error:
         tape.gradient(y, x, unconnected_gradients="nonsense")
     assert str(error.value) == "Unknown value for unconnected_gradients: 'nonsense'"
 
 
 def test_what_cannot_be_watched() -> None:
-    with tf.GradientTape() as tape, pytest.raises(ValueError) as error:
+    with tf.GradientTape() as tape, pytest.raises(ValueError, match=r"\w") as error:
         tape.watch(np.ones(2))
     assert str(error.value) == (
         "Passed in object array([1., 1.]) of type 'ndarray', not tf.Tensor or "
@@ -94,7 +94,8 @@ def test_integers_that_are_watched_are_told_five_times(
         for k in range(8):
             tape.watch(tf.constant(k))
     assert [r.getMessage() for r in caplog.records] == 5 * [
-        "The dtype of the watched tensor must be floating (e.g. tf.float32), got tf.int32"
+        "The dtype of the watched tensor must be floating (e.g. tf.float32), "
+        "got tf.int32"
     ]
 
 
@@ -124,7 +125,7 @@ def test_structures_of_every_kind() -> None:
 
 
 def test_sets_and_arrays_are_leaves() -> None:
-    tape, x, y = both()
+    tape, _, y = both()
     with pytest.raises(TypeError, match=r"`sources` should be .* holds a set"):
         tape.gradient(y, {3, 4})
 
@@ -136,9 +137,7 @@ def test_nest() -> None:
     assert tf.nest.map_structure(lambda a, b: a + b, (1, [2]), (10, [20])) == (11, [22])
     assert tf.nest.is_nested([1])
     assert not tf.nest.is_nested(MappingProxyType({}).keys)
-    with pytest.raises(
-        ValueError, match="Structure had 2 atoms, but flat_sequence had 1"
-    ):
+    with pytest.raises(ValueError, match="Structure had 2 atoms, but flat_seq"):
         tf.nest.pack_sequence_as([1, 2], [3])
     with pytest.raises(ValueError, match="don't have the same nested structure"):
         tf.nest.assert_same_structure([1], (1,))
@@ -263,7 +262,7 @@ def test_numbers_that_are_none_of_a_dtype() -> None:
         tf.constant([[1.0], [1.0, 2.0]])
     with pytest.raises(ValueError, match="with an unsupported type"):
         tf.constant("text")
-    with pytest.raises(ValueError) as other:
+    with pytest.raises(ValueError, match=r"\w") as other:
         tf.convert_to_tensor(tf.constant(1.0), tf.float64)
     assert str(other.value) == (
         "Tensor conversion requested dtype float64 for Tensor with dtype float32: "
@@ -292,20 +291,18 @@ def test_shapes_that_do_not_fit() -> None:
 
 def test_a_value_that_does_not_fit_its_variable() -> None:
     v = tf.Variable([1.0, 2.0], name="v")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"\w") as error:
         v.assign([1.0, 2.0, 3.0])
     assert str(error.value) == (
         "Cannot assign value to variable ' v:0': Shape mismatch.The variable shape "
         "(2,), and the assigned value shape (3,) are incompatible."
     )
-    with pytest.raises(
-        ValueError, match="requested dtype float32 for Tensor with dtype"
-    ):
+    with pytest.raises(ValueError, match="requested dtype float32 for Tensor"):
         v.assign(tf.constant([1.0, 2.0], tf.float64))
     with pytest.raises(ValueError, match="shapes must be equal"):
         v.assign_sub([1.0])
     with pytest.raises(
-        ValueError, match="`initial_value` arg to `tf.Variable` must be"
+        ValueError, match=r"`initial_value` arg to `tf.Variable` must be"
     ):
         tf.Variable()
     with pytest.raises(ValueError, match="explicitly supplied `shape` argument"):
