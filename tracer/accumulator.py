@@ -88,7 +88,8 @@ class ForwardAccumulator:
         """
         leaves, structure = with_structure(primals, "primals")
         zero = unconnected(unconnected_gradients) is UnconnectedGradients.ZERO
-        return unflatten(structure, self._pushed(leaves, zero))
+        with self._tape._begin().whole():
+            return unflatten(structure, self._pushed(leaves, zero))
 
     def _pushed(self, leaves: Sequence[Tensor], zero: bool) -> list[Any]:
         recorder = self._tape._begin()

@@ -114,8 +114,8 @@ def _lost(x: Value, of: str = "") -> Exception:
     if isinstance(x.cell, Unknown):
         name = x.cell.function
         return EscapedValue(
-            f"a tensor of {name} was used after {name} was recorded: return it from the "
-            "function"
+            f"a tensor of {name} was used after {name} was recorded: return it from "
+            "the function"
         )
     return GraphError(f"a value of {x.type}{of} has neither array nor history")
 

@@ -6,7 +6,8 @@ looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
 """
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,6 +113,7 @@ class Recorder:
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
+        self._whole = 0  # how many want nothing flushed
         self._ran = 0  # nodes before this have run, where a handle names them
 
     # -- recording -----------------------------------------------------------------
@@ -268,8 +270,19 @@ class Recorder:
             self.group.clear()
             pending.run(roots)
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Flush nothing meanwhile: values are at work that no handle names."""
+        self._whole += 1
+        try:
+            yield
+        finally:
+            self._whole -= 1
+
     def flush(self) -> None:
         """Compute every pending value that a handle names."""
+        if self._whole:
+            return
         nodes = self.builder.nodes
         self.group.clear()
         found = [r for node in nodes[self._ran :] for r in node.results]
@@ -287,6 +300,7 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
+        self.epoch += 1  # a read that variables remember may be among what goes
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":

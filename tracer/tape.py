@@ -227,9 +227,10 @@ class GradientTape(Jacobians):
             )
         targets = tensors(target, "target")
         leaves, structure = with_structure(sources, "sources")
-        self._begin()
+        recorder = self._begin()
         try:
-            found = self._gradient(targets, leaves, output_gradients, missing)
+            with recorder.whole():
+                found = self._gradient(targets, leaves, output_gradients, missing)
         finally:
             if not self._persistent:
                 self._release()

@@ -269,7 +269,8 @@ class Jacobians:
             )
         recorder = self._begin()
         try:
-            return self._swept(recorder, target, leaves, sweep, together, zero)
+            with recorder.whole():
+                return self._swept(recorder, target, leaves, sweep, together, zero)
         finally:
             if not self._persistent:
                 self._release()

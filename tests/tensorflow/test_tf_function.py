@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_a_training_step_in_one_function() -> None:
 
     losses = [num(step(x)) for _ in range(6)]
     assert losses[0] == 9.0
-    assert all(b < a for a, b in zip(losses, losses[1:], strict=False))
+    assert all(b < a for a, b in pairwise(losses))
     assert num(optimizer.iterations) == 6
     assert step.experimental_get_tracing_count() == 1
 

@@ -350,6 +350,21 @@ def test_the_gradient_reaches_the_scale_of_a_draw() -> None:
     np.testing.assert_allclose(num(got[1]), np.sum((x.numpy() - 1) / 2), rtol=1e-5)
 
 
+def test_a_loop_that_looks_at_nothing() -> None:
+    """What is pending runs when there is too much of it, and nothing is lost."""
+    v, w = tf.Variable(1.0), tf.Variable(1.0)
+    optimizer = tf.keras.optimizers.Adam(0.01)
+    with tf.GradientTape() as tape:
+        first = v * w
+    for _ in range(150):
+        with tf.GradientTape() as tape:
+            loss = (v * w - 3.0) ** 2
+        optimizer.apply_gradients(zip(tape.gradient(loss, [v, w]), [v, w], strict=True))
+    assert num(first) == 1.0
+    assert 1.6 < num(v) < 1.8
+    assert num(optimizer.iterations) == 150
+
+
 def test_a_long_loop_does_not_grow() -> None:
     v = tf.Variable(1.0)
     optimizer = tf.keras.optimizers.SGD(0.01, momentum=0.5)
