@@ -302,13 +302,12 @@ class GradientTape(Jacobians):
         """Return the nodes that were recorded, given when values were watched.
 
         A sum of a product is the fma that runs, where that has the same derivatives:
-        where the product is no source, and the same factors are on the tape as when it
-        was made.
+        where the product was recorded too and is no source.
         """
         nodes = self._nodes()
         on: set[Value] = set()
         recorded: list[Node] = []
-        factors: dict[Value, list[bool]] = {}  # of products: which were on the tape
+        products: set[Value] = set()
         at = 0
         for moment, value in [*self._watched, (len(nodes), None)]:
             for node in nodes[at:moment]:
@@ -318,12 +317,9 @@ class GradientTape(Jacobians):
                 else:
                     continue
                 if node.primitive.name == "mul":
-                    factors[node.results[0]] = [x in on for x in node.operands]
+                    products.add(node.results[0])
                 elif type(node) is Contracted:
-                    known = factors.get(node.product)
-                    # a difference has one factor's sign turned, on the tape as it is
-                    now = [x in on for x in node.fma.operands[:2]]
-                    if known == now and node.product not in wrt:
+                    if node.product in products and node.product not in wrt:
                         node = node.fma
                 recorded.append(node)
                 on.update(node.results)

@@ -11,62 +11,23 @@ import numpy as np
 
 from ..ir.errors import IndexOutOfRange, OpTypeError, SizeError, TracedValueError
 from ..tracer.cell import leaf
-from ..tracer.functions import elementwise, linalg, shaping
+from ..tracer.functions import shaping
 from ..tracer.functions.table import BY_NUMPY, Impl
 from ..tracer.operators import Operators
 from ..tracer.symbolic import is_symbolic
 from ..tracer.tensor import Tensor as BaseTensor
 from ..tracer.tensor import _text, current_recorder
 from ..tracer.variable import Variable as BaseVariable
-from .dtypes import DType, TensorShape, as_dtype, float32, int32, short_name
+from .dtypes import DType, TensorShape, as_dtype, short_name
 from .errors import (
     InvalidArgumentError,
     OperatorNotAllowedInGraphError,
     OutOfRangeError,
 )
+from .numbers import may_be, numbers
+from .op_names import OP_NAMES, Reference
 
-# an operator's function -> TensorFlow's name for the op
-_OP_NAMES: dict[int, str] = {
-    id(impl): name
-    for impl, name in (
-        (BY_NUMPY[np.add], "AddV2"),
-        (BY_NUMPY[np.subtract], "Sub"),
-        (BY_NUMPY[np.multiply], "Mul"),
-        (BY_NUMPY[np.true_divide], "RealDiv"),
-        (BY_NUMPY[np.floor_divide], "FloorDiv"),
-        (BY_NUMPY[np.remainder], "FloorMod"),
-        (BY_NUMPY[np.equal], "Equal"),
-        (BY_NUMPY[np.not_equal], "NotEqual"),
-        (BY_NUMPY[np.less], "Less"),
-        (BY_NUMPY[np.less_equal], "LessEqual"),
-        (BY_NUMPY[np.greater], "Greater"),
-        (BY_NUMPY[np.greater_equal], "GreaterEqual"),
-        (BY_NUMPY[np.bitwise_and], "LogicalAnd"),
-        (BY_NUMPY[np.bitwise_or], "LogicalOr"),
-        (elementwise.power, "Pow"),
-        (linalg.matmul, "MatMul"),
-    )
-}
 _SCALARS = (bool, int, float)
-
-
-class Reference:
-    """A hashable stand-in for a tensor or a variable."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self, held: Any) -> None:
-        self._held = held
-
-    def deref(self) -> Any:
-        """Return what it stands for."""
-        return self._held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reference) and self._held is other._held
-
-    def __hash__(self) -> int:
-        return id(self._held)
 
 
 class Face:
@@ -78,7 +39,7 @@ class Face:
     _value: Any  # of the class beside this one
 
     def _apply(self, impl: Impl, *args: Any) -> Any:
-        op = _OP_NAMES.get(id(impl))
+        op = OP_NAMES.get(id(impl))
         if op is None:
             return call(impl, args, getattr(impl, "__name__", "op"))
         x, y = matched(args[0], args[1], op)
@@ -298,7 +259,7 @@ def convert(value: Any, dtype: Any = None, hint: Any = None) -> EagerTensor:
         return convert(as_tensor(), dtype)
     if isinstance(value, (list, tuple)) and _holds_tensor(value):
         return _packed(value, wanted)
-    return EagerTensor(leaf(_numbers(value, wanted, hint)))
+    return EagerTensor(leaf(numbers(value, wanted, hint)))
 
 
 def _holds_tensor(items: Sequence[Any]) -> bool:
@@ -323,59 +284,6 @@ def _packed(items: Sequence[Any], wanted: "DType | None") -> EagerTensor:
     kind = wanted or _first_dtype(items)
     parts = [convert(x, kind) for x in items]
     return call(shaping.stack, (parts,), "Pack")  # type: ignore[no-any-return]
-
-
-def _numbers(value: Any, wanted: "DType | None", hint: Any) -> np.ndarray[Any, Any]:
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            "Can't convert non-rectangular Python sequence to Tensor."
-        ) from None
-    if array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"Attempt to convert a value ({value!r}) with an unsupported type "
-            f"({type(value)}) to a Tensor."
-        )
-    pythonic = not hasattr(value, "dtype") and _is_pythonic(value)
-    if wanted is None and hint is not None and _may_be(array, as_dtype(hint), pythonic):
-        wanted = as_dtype(hint)
-    if wanted is None and pythonic:
-        wanted = {"f": float32, "i": int32, "u": int32}.get(array.dtype.kind)
-        if array.size == 0:
-            wanted = float32
-    if wanted is None or array.dtype == wanted.dtype:
-        return array
-    if pythonic and not _may_be(array, wanted, True):
-        raise TypeError(
-            f"Cannot convert {value!r} to EagerTensor of dtype {wanted.name}"
-        )
-    if wanted.is_integer and pythonic and array.size:
-        low, high = array.min(), array.max()
-        if low < wanted.min or high > wanted.max:
-            raise ValueError(
-                f"Can't convert Python sequence with out-of-range integer to Tensor of "
-                f"dtype {wanted.name}: {value!r}"
-            )
-    return array.astype(wanted.dtype)
-
-
-def _is_pythonic(value: Any) -> bool:
-    """Return whether numbers are Python's own, so that they have no dtype."""
-    while isinstance(value, (list, tuple)):
-        if not len(value):
-            return True
-        value = value[0]
-    return not isinstance(value, (np.generic, np.ndarray)) and not hasattr(
-        value, "__array__"
-    )
-
-
-def _may_be(array: np.ndarray[Any, Any], wanted: DType, pythonic: bool) -> bool:
-    if array.size == 0:
-        return True
-    kinds = {"f": "f", "i": "fiu", "u": "fiu", "b": "b"} if pythonic else {"f": "f"}
-    return wanted.kind in kinds.get(array.dtype.kind, array.dtype.kind)
 
 
 def constant(
@@ -441,7 +349,7 @@ def _beside(x: Any, kind: DType) -> Any:
     if isinstance(x, BaseTensor):
         return x
     if type(x) in _SCALARS:
-        if not _may_be(np.asarray(x), kind, True):
+        if not may_be(np.asarray(x), kind, True):
             raise TypeError(f"Cannot convert {x!r} to EagerTensor of dtype {kind.name}")
         return x
     if isinstance(x, (list, tuple)):

@@ -265,3 +265,9 @@ def test_a_recording_keeps_no_tape_alive() -> None:
     f(tf.constant(1.0))
     gc.collect()
     assert kept[0]() is None
+
+
+def test_a_signature_of_any_size() -> None:
+    f = tf.function(lambda x: x * x, input_signature=[tf.TensorSpec(None)])
+    assert num(f(tf.constant(3.0))) == 9.0
+    assert num(gradients(f)(tf.constant([1.0, 2.0]))[0]) == [2.0, 4.0]

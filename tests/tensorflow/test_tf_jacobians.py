@@ -293,3 +293,26 @@ def test_an_error_inside_leaves_the_accumulator() -> None:
     with pytest.raises(ZeroDivisionError), forward:
         1 // 0  # noqa: B018 - it raises
     assert num(gradients(lambda t: t * t)(x)[0]) == 2.0
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_batches_of_recorded_functions(together: bool) -> None:
+    f = tf.function(lambda x: x * x * 3.0)
+    x = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = f(x)
+    got = tape.batch_jacobian(y, x, experimental_use_pfor=together)
+    assert num(got) == [[[6.0, 0.0], [0.0, 12.0]], [[18.0, 0.0], [0.0, 24.0]]]
+
+
+def test_a_jacobian_inside_a_rule() -> None:
+    @tf.custom_gradient
+    def f(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x * x
+        slopes = tape.jacobian(y, x)
+        return tf.reduce_sum(y), lambda ct: ct * tf.linalg.diag_part(slopes)
+
+    assert num(gradients(f)(tf.constant([1.0, 2.0]))[0]) == [2.0, 4.0]

@@ -1,6 +1,5 @@
 """Modules, layers, losses, optimizers and random numbers."""
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,12 @@ def test_a_dense_layer_makes_its_variables_when_called() -> None:
 
 
 def test_dead_units_have_zeros_not_nothing() -> None:
-    layer = tf.keras.layers.Dense(2, activation="relu", kernel_initializer="zeros",
-                                  bias_initializer=lambda s, dtype: -tf.ones(s))  # fmt: skip
+    layer = tf.keras.layers.Dense(
+        2,
+        activation="relu",
+        kernel_initializer="zeros",
+        bias_initializer=lambda shape, dtype: -tf.ones(shape),
+    )
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer([[1.0, 2.0]]))
     got = tape.gradient(loss, layer.trainable_variables)
@@ -368,10 +371,11 @@ def test_a_loop_that_looks_at_nothing() -> None:
 def test_a_long_loop_does_not_grow() -> None:
     v = tf.Variable(1.0)
     optimizer = tf.keras.optimizers.SGD(0.01, momentum=0.5)
-    for _ in range(50):
+    for step in range(50):
         with tf.GradientTape() as tape:
             loss = v * v
         optimizer.apply_gradients([(tape.gradient(loss, v), v)])
+        if step == 5:
+            before = pending.programs()
     v.numpy()
-    gc.collect()
-    assert pending.programs() < 100
+    assert pending.programs() <= before + 2

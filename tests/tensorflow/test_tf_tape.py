@@ -797,3 +797,55 @@ def test_later_writes_change_nothing() -> None:
     assert [num(g) for g in tape.gradient(y, [x, v])] == [[2.0] * 3, [1.0] * 3]
     with pytest.raises(ValueError, match="read-only"):
         x.numpy()[0] = 5.0
+
+
+def test_a_gather_in_a_recorded_function() -> None:
+    table = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    f = tf.function(lambda: tf.reduce_sum(tf.gather(table, [1, 1]) ** 2))
+    with tf.GradientTape() as tape:
+        loss = f()
+    assert num(tape.gradient(loss, table)) == [[0.0, 0.0], [12.0, 16.0]]
+
+
+def test_a_pullback_may_be_called_again() -> None:
+    x = tf.constant(3.0)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x
+    got = [tape.gradient(y, x, output_gradients=tf.constant(k)) for k in (2.0, 1.0)]
+    assert [num(g) for g in got] == [12.0, 6.0]
+
+
+def test_a_chain_of_sums() -> None:
+    def f(x: Any, y: Any) -> Any:
+        z = x + y
+        return z + z + x
+
+    assert [num(g) for g in gradients(f)(1.0, 2.0)] == [3.0, 2.0]
+
+
+def test_a_function_that_returns_nothing() -> None:
+    x = tf.Variable(1.0)
+    with tf.GradientTape() as tape:
+        y = (lambda t: None)(x)
+    with pytest.raises(TypeError, match="but received None"):
+        tape.gradient(y, x)
+
+
+def test_intermediate_products_are_sources() -> None:
+    a, b = tf.Variable(2.0), tf.Variable(3.0)
+    with tf.GradientTape(persistent=True) as tape:
+        product = a * b
+        total, less, minus = product + 1.0, 1.0 - product, product - a
+    assert [num(tape.gradient(t, product)) for t in (total, less, minus)] == [1, -1, 1]
+    assert [num(tape.gradient(t, a)) for t in (total, less, minus)] == [3, -3, 2]
+
+
+def test_an_op_that_is_recorded_counts_for_all_sources() -> None:
+    x, a = tf.constant(2.0), tf.constant(3.0)
+    with tf.GradientTape() as tape:
+        tape.watch(a)
+        early = a * x
+        tape.watch(x)
+        total = early + x
+    assert [num(g) for g in tape.gradient(total, [a, x])] == [2.0, 4.0]
