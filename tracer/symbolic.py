@@ -225,7 +225,7 @@ class SymbolicRecorder(Recorder):
             raise TracedValueError(
                 f"{self.name}: Python needs the value of a tensor that has none while "
                 f"the function is recorded{traced_at(user_loc(2))}"
-                "\n  choose with tf.where or tf.cond, or do it outside the function"
+                "\n  choose with where, or do it outside the function"
             )
         return super().look(value)
 

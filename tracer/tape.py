@@ -317,10 +317,9 @@ class GradientTape(Jacobians):
                 else:
                     continue
                 if node.primitive.name == "mul":
-                    products.add(node.results[0])
-                elif type(node) is Contracted:
-                    if node.product in products and node.product not in wrt:
-                        node = node.fma
+                    products.update(x for x in node.results if x not in wrt)
+                elif type(node) is Contracted and node.product in products:
+                    node = node.fma
                 recorded.append(node)
                 on.update(node.results)
             at = max(at, moment)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..tracer.symbolic import is_symbolic
 from . import nest
 from .making import public_names
-from .tensors import convert
+from .tensors import EagerTensor, convert
 
 
 def cond(
@@ -21,7 +22,7 @@ def cond(
         raise TypeError("'true_fn' must be callable.")
     if not callable(false_fn):
         raise TypeError("'false_fn' must be callable.")
-    return true_fn() if bool(pred) else false_fn()
+    return true_fn() if _seen(pred, "cond") else false_fn()
 
 
 def case(
@@ -34,7 +35,7 @@ def case(
         ValueError: none holds, and there is no default.
     """
     for pred, fn in pred_fn_pairs:
-        if bool(pred):
+        if _seen(pred, "case"):
             return fn()
     if default is None:
         raise ValueError("tf.case: no predicate holds, and there is no default")
@@ -49,7 +50,9 @@ def switch_case(
     listed = not isinstance(branch_fns, dict) and callable(branch_fns[0])
     fns = dict(enumerate(branch_fns) if listed else branch_fns)
     last = default if default is not None else fns[max(fns)]
-    return fns.get(int(convert(branch_index)), last)()
+    index = convert(branch_index)
+    _check(index, "switch_case")
+    return fns.get(int(index), last)()
 
 
 def while_loop(
@@ -72,7 +75,9 @@ def while_loop(
     most = None if maximum_iterations is None else int(maximum_iterations)
     held: Any = nest.map_structure(convert, loop_vars)
     count = 0
-    while (most is None or count < most) and bool(cond(*_arguments(held))):
+    while (most is None or count < most) and _seen(
+        cond(*_arguments(held)), "while_loop"
+    ):
         given = body(*_arguments(held))
         if not isinstance(held, dict) and len(held) == 1 and not _listed(given):
             given = [given]
@@ -80,6 +85,26 @@ def while_loop(
         held = nest.pack_sequence_as(held, flat)
         count += 1
     return held
+
+
+def _seen(pred: Any, name: str) -> bool:
+    """Return what a predicate says."""
+    held = convert(pred)
+    _check(held, name)
+    return bool(held)
+
+
+def _check(x: EagerTensor, name: str) -> None:
+    """Demand that a tensor have a value.
+
+    Raises:
+        NotImplementedError: it is one of a function that is recorded.
+    """
+    if is_symbolic(x._value):
+        raise NotImplementedError(
+            f"tf.{name} on a tensor of a function that is recorded: it is not compiled "
+            "yet; choose with tf.where, or call the Python function under the tape"
+        )
 
 
 def _arguments(held: Any) -> Sequence[Any]:
