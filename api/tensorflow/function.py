@@ -141,7 +141,7 @@ class Function:
         for x in leaves:
             if isinstance(x, BaseVariable):
                 key.append(("variable", id(x)))
-            elif isinstance(x, (BaseTensor, np.ndarray, np.generic)):
+            elif _is_data(x):
                 held = convert(x)
                 given.append(held)
                 key.append((held.dtype, held._value.type))
@@ -156,7 +156,7 @@ class Function:
                     made = self._record(leaves, structure)
                     if len(self._made) >= _MOST:
                         del self._made[next(iter(self._made))]
-                    self._kept.append(leaves)
+                    self._kept += [x for x in leaves if not _is_data(x)]
                     self._made[where] = made
         return made, given
 
@@ -164,10 +164,9 @@ class Function:
         recorder = SymbolicRecorder(EagerTensor, name_of(self._fun))
         with recording(recorder):
             given = [
-                x
-                if isinstance(x, BaseVariable)
-                or not isinstance(x, (BaseTensor, np.ndarray, np.generic))
-                else EagerTensor(recorder.input(convert(x)._value.type))
+                EagerTensor(recorder.input(convert(x)._value.type))
+                if _is_data(x)
+                else x
                 for x in leaves
             ]
             args, kwargs = unflatten(structure, given)
@@ -183,6 +182,13 @@ class Function:
                 kept.append(_TENSOR)
             recorded = recorder.finish(tensors)
         return ConcreteFunction(recorded, nest.map_structure(_shape_only, result), kept)
+
+
+def _is_data(x: Any) -> bool:
+    """Return whether a leaf is an argument, and not a setting."""
+    return not isinstance(x, BaseVariable) and isinstance(
+        x, (BaseTensor, np.ndarray, np.generic)
+    )
 
 
 def _shape_only(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""TensorFlow's names of the ops behind operators, for messages; references."""
+"""TensorFlow's names, for messages: of ops, and of what NumPy names otherwise."""
 
 from typing import Any
 
@@ -29,6 +29,40 @@ OP_NAMES: dict[int, str] = {
         (linalg.matmul, "MatMul"),
     )
 }
+
+
+# NumPy's names of functions that have the same name here, and those that have another
+_SAME = """
+    abs cos cosh cumsum einsum exp expand_dims eye floor linspace matmul maximum minimum
+    multiply negative ones_like pad repeat reshape roll sign sin sinh split sqrt square
+    squeeze stack subtract tan tanh tensordot tile transpose where zeros_like
+"""
+_OTHER = {
+    "all": "reduce_all",
+    "amax": "reduce_max",
+    "amin": "reduce_min",
+    "any": "reduce_any",
+    "clip": "clip_by_value",
+    "concatenate": "concat",
+    "cumprod": "math.cumprod",
+    "log": "math.log",
+    "log1p": "math.log1p",
+    "max": "reduce_max",
+    "mean": "reduce_mean",
+    "min": "reduce_min",
+    "prod": "reduce_prod",
+    "std": "math.reduce_std",
+    "sum": "reduce_sum",
+    "take": "gather",
+    "var": "math.reduce_variance",
+}
+
+
+def instead(name: str) -> str:
+    """Return the function of `tf` for one of NumPy's, or nothing."""
+    if name in _OTHER:
+        return f"tf.{_OTHER[name]}"
+    return f"tf.{name}" if name in _SAME.split() else ""
 
 
 class Reference:

@@ -25,7 +25,7 @@ from .errors import (
     OutOfRangeError,
 )
 from .numbers import may_be, numbers
-from .op_names import OP_NAMES, Reference
+from .op_names import OP_NAMES, Reference, instead
 
 _SCALARS = (bool, int, float)
 
@@ -36,6 +36,7 @@ class Face:
     __slots__ = ()
 
     _word = "Tensor"
+    _instead = staticmethod(instead)
     _value: Any  # of the class beside this one
 
     def _apply(self, impl: Impl, *args: Any) -> Any:

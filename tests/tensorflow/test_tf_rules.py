@@ -1,6 +1,8 @@
 """The rules of the tape that are about texts, types and structures."""
 
 import logging
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 from types import MappingProxyType
@@ -10,6 +12,7 @@ import numpy as np
 import pullback as pb
 import pullback.tensorflow as tf
 import pytest
+from pullback.tensorflow import op_names
 from taping import gradients, num
 
 
@@ -605,10 +608,33 @@ def test_unknown_names_say_what_is_near() -> None:
         tf.zzzzqq  # noqa: B018 - it raises
 
 
-def test_leaving_the_tape_is_told(recwarn: pytest.WarningsRecorder) -> None:
+def test_leaving_the_tape_is_told() -> None:
     x = tf.Variable([1.0, 2.0])
-    with tf.GradientTape(), pytest.warns(pb.LeftTapeWarning, match=r"np\.mean took"):
-        np.mean(x * x)
+    told = "call {} to keep the gradient"
+    for leave, text in (
+        (lambda: np.mean(x * x), told.format(r"tf\.reduce_mean")),
+        (lambda: np.sin(x * x), told.format(r"tf\.sin")),
+        (lambda: np.sort(x), "compute with pullback's functions to keep"),
+    ):
+        with tf.GradientTape(), pytest.warns(pb.LeftTapeWarning, match=text):
+            leave()
+
+
+def test_every_name_that_is_advised_exists() -> None:
+    for name in [*op_names._SAME.split(), *op_names._OTHER]:
+        held: Any = tf
+        for part in op_names.instead(name).removeprefix("tf.").split("."):
+            held = getattr(held, part)
+        assert callable(held)
+        assert hasattr(np, name)
+
+
+def test_importing_pullback_does_not_load_it() -> None:
+    code = "import sys, pullback; print('pullback.tensorflow' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "False\n"
 
 
 def test_numpy_reads_tensors_by_its_protocols() -> None:
