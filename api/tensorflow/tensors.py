@@ -11,8 +11,8 @@ import numpy as np
 
 from ..ir.errors import IndexOutOfRange, OpTypeError, SizeError, TracedValueError
 from ..tracer.cell import leaf
-from ..tracer.functions import shaping
-from ..tracer.functions.table import BY_NUMPY, Impl
+from ..tracer.functions import indexing, shaping
+from ..tracer.functions.table import BY_NUMPY, PUBLIC, Impl
 from ..tracer.operators import Operators
 from ..tracer.symbolic import is_symbolic
 from ..tracer.tensor import Tensor as BaseTensor
@@ -65,6 +65,26 @@ class Face:
 
     def _kind(self) -> Any:
         return self._value.type
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        held: Any = self
+        if any(isinstance(k, (BaseTensor, np.ndarray, list)) for k in parts):
+            # of its own, so that the gradient by this tensor is dense: only a gather's
+            # is sparse
+            held = call(PUBLIC["positive"], (self,), "Identity")
+        return call(indexing.getitem, (held, index), "StridedSlice")
+
+    def __len__(self) -> int:
+        shape = self._kind().shape
+        if not shape:
+            raise TypeError("Scalar tensor has no `len()`")
+        return int(shape[0])
+
+    def __iter__(self) -> Any:
+        if not self._kind().shape:
+            raise TypeError("Cannot iterate over a scalar tensor.")
+        return iter([self[k] for k in range(len(self))])
 
     def get_shape(self) -> TensorShape:
         """Return the extents of all axes."""

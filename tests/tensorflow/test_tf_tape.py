@@ -531,6 +531,28 @@ def test_a_gather_along_another_axis_is_dense() -> None:
     assert num(g) == [[2.0, 0.0], [2.0, 0.0]]
 
 
+def test_indexing_has_a_dense_gradient() -> None:
+    v = tf.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    reads = [
+        (lambda: v[1], [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]),
+        (lambda: v[1:, 0], [[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]]),
+        (lambda: v[..., tf.newaxis, -1], [[0.0, 1.0]] * 3),
+        (lambda: v[tf.constant(2)], [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]),
+        (lambda: v[np.array([0, 0])], [[2.0, 2.0], [0.0, 0.0], [0.0, 0.0]]),
+        (lambda: tf.stack(list(v))[0], [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]),
+    ]
+    for read, want in reads:
+        with tf.GradientTape() as tape:
+            y = read()
+        g = tape.gradient(y, v)
+        assert isinstance(g, tf.Tensor)
+        assert num(g) == want
+    with pytest.raises(TypeError, match=r"Cannot iterate over a scalar tensor\."):
+        iter(tf.constant(1.0))
+    with pytest.raises(TypeError, match=r"Scalar tensor has no `len\(\)`"):
+        len(tf.constant(1.0))
+
+
 def test_slices_without_a_shape_are_no_tensor() -> None:
     slices = tf.IndexedSlices([[1.0]], [0])
     assert slices.dense_shape is None
