@@ -12,7 +12,6 @@ from typing import Any
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
-from .tape_custom import REGISTERED
 from .recorder import Contracted, Recorder
 from .state import STATE, WATCHERS
 from .tape_arguments import (
@@ -24,6 +23,7 @@ from .tape_arguments import (
     unconnected,
     with_structure,
 )
+from .tape_custom import REGISTERED
 from .tape_jacobian import Jacobians
 from .tensor import Tensor, current_recorder
 from .trees import flatten, unflatten

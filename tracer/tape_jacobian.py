@@ -10,7 +10,6 @@ from ..ir.batching import batch
 from ..ir.graph import Node, Value
 from ..ir.ops import OPS
 from ..ir.sizes import product
-from .tape_custom import REGISTERED
 from .jacobians import identity
 from .recorder import Contracted, Recorder
 from .tape_arguments import (
@@ -21,6 +20,7 @@ from .tape_arguments import (
     unconnected,
     with_structure,
 )
+from .tape_custom import REGISTERED
 from .tensor import Tensor
 from .trees import unflatten
 from .variable import Variable
