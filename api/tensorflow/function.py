@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..tracer.cell import leaf
-from ..tracer.numerics import MODE
+from ..tracer.mode import MODE
 from ..tracer.state import STATE, WATCHERS
 from ..tracer.symbolic import Recorded, SymbolicRecorder, is_recording, recording
 from ..tracer.tensor import Tensor as BaseTensor
