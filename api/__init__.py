@@ -41,9 +41,12 @@ from .tracer.variable import Variable
 if TYPE_CHECKING:
     from .tracer.check_grads import check_grads
     from .tracer.control import cond, fori_loop, map, scan, switch, while_loop
+    from .tracer.custom import checkpoint, custom_jvp, custom_vjp
     from .tracer.explain import Explanation
+    from .tracer.implicit import custom_linear_solve, custom_root
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
+    from .tracer.mode import interpret
     from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
@@ -56,11 +59,17 @@ _TOOLS = {
     "Pullback": ".tracer.vjp",
     "adjoint_text": ".reading",
     "check_grads": ".tracer.check_grads",
+    "checkpoint": ".tracer.custom",
     "cond": ".tracer.control",
+    "custom_jvp": ".tracer.custom",
+    "custom_linear_solve": ".tracer.implicit",
+    "custom_root": ".tracer.implicit",
+    "custom_vjp": ".tracer.custom",
     "fori_loop": ".tracer.control",
     "graph_text": ".reading",
     "hessian": ".tracer.jacobians",
     "hvp": ".tracer.jacobians",
+    "interpret": ".tracer.mode",
     "jacobian": ".tracer.jacobians",
     "jvp": ".tracer.pushing",
     "linearize": ".tracer.pushing",
@@ -103,14 +112,20 @@ __all__ = [
     "adjoint_text",
     "check_grads",
     "check_numerics",
+    "checkpoint",
     "cond",
     "constant",
+    "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
+    "custom_vjp",
     "fori_loop",
     "function",
     "grad",
     "graph_text",
     "hessian",
     "hvp",
+    "interpret",
     "jacobian",
     "jvp",
     "linalg",

@@ -21,6 +21,8 @@ from .ir.parse import parse_graph
 from .ir.types import TensorType
 from .ir.verify import verify
 from .runtime.aot import SUFFIX, Entry, Package, build_package
+from .runtime.aot_pair import pair_entries
+from .runtime.package import Pair
 from .stages import STAGES, Stages
 from .user_function import (
     Argument,
@@ -58,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     ahead.add_argument("function", metavar="FILE.py:FUNCTION")
     _add_arguments(ahead)
+    ahead.add_argument(
+        "--vjp",
+        metavar="NAME[,NAME]",
+        help="arguments to pull cotangents back to: adds FUNCTION_forward and "
+        "FUNCTION_backward, and FUNCTION_vjp in Python; results may be arrays",
+    )
     ahead.add_argument("--out", required=True, metavar="DIR", help="made if missing")
     ahead.add_argument("--name", help="name of files and symbols: FUNCTION by default")
     ahead.set_defaults(run=_compile)
@@ -92,7 +100,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="type of an argument, as 'x: f64[n,3]'; sizes may be named",
     )
     parser.add_argument(
-        "--wrt", metavar="NAME[,NAME]", help="arguments to differentiate"
+        "--wrt",
+        metavar="NAME[,NAME]",
+        help="arguments to differentiate a float scalar by",
     )
 
 
@@ -103,11 +113,19 @@ def _compile(options: argparse.Namespace) -> int:
     arguments = [parse_argument(text) for text in options.arg]
     fun = load_function(options.function)
     wrt = _checked_wrt(options, arguments)
+    pulled = None
+    if options.vjp is not None:
+        pulled = check_wrt(options.vjp, arguments, "--vjp")
     traced = trace_function(fun, arguments, options.function)
     name = options.name or options.function.rpartition(":")[2]
     entries = _entries(options, name, traced, wrt)
+    pairs: list[Pair] = []
+    if pulled is not None:
+        halves, pair = _halves(options, name, traced, pulled)
+        entries += halves
+        pairs.append(pair)
     try:
-        package = build_package(name, entries)
+        package = build_package(name, entries, pairs=pairs)
     except GraphError:
         raise
     except PullbackError as error:
@@ -119,7 +137,7 @@ def _compile(options: argparse.Namespace) -> int:
         raise CommandError(
             f"--out {out}: {error.strerror or error}: name a folder that can be written"
         ) from error
-    _report(entries, package, out, written)
+    _report(entries, pairs, package, out, written)
     return 0
 
 
@@ -139,18 +157,34 @@ def _entries(
     return entries
 
 
+def _halves(
+    options: argparse.Namespace, name: str, traced: Traced, wrt: list[int]
+) -> tuple[list[Entry], Pair]:
+    graph = traced.graph
+    if not any(x.type.dtype.is_float for x in graph.outputs):
+        raise CommandError(
+            f"--vjp {options.vjp}: {graph.name} returns no float: there is no "
+            "cotangent to pull back"
+        )
+    try:
+        return pair_entries(name, graph, wrt, result_tree(traced.result))
+    except GradientLookupError as error:
+        raise CommandError(f"--vjp {options.vjp}: {one_line(error)}") from error
+
+
 def _joint(graph: Graph, wrt: list[int], options: argparse.Namespace) -> Graph:
     outputs = graph.outputs
+    other = "; --vjp takes any" if options.command == "compile" else ""
     if len(outputs) != 1:
         raise CommandError(
             f"--wrt {options.wrt}: {graph.name} returns {len(outputs)} arrays: "
-            "a gradient needs one float scalar"
+            f"a gradient needs one float scalar{other}"
         )
     kind = outputs[0].type
     if kind.shape != () or not kind.dtype.is_float:
         raise CommandError(
             f"--wrt {options.wrt}: {graph.name} returns {kind}: a gradient needs a "
-            "float scalar; sum the result"
+            f"float scalar: sum the result{other}"
         )
     try:
         return grad_graph(graph, wrt)
@@ -159,16 +193,22 @@ def _joint(graph: Graph, wrt: list[int], options: argparse.Namespace) -> Graph:
 
 
 def _report(
-    entries: list[Entry], package: Package, out: Path, written: list[Path]
+    entries: list[Entry],
+    pairs: list[Pair],
+    package: Package,
+    out: Path,
+    written: list[Path],
 ) -> None:
     for entry in entries:
         graph = entry.graph
         count = len(graph.inputs) - len(graph.captures)
-        pairs = zip(graph.names[:count], graph.inputs[:count], strict=True)
-        inputs = ", ".join(f"{name}: {x.type}" for name, x in pairs)
+        taken = zip(graph.names[:count], graph.inputs[:count], strict=True)
+        inputs = ", ".join(f"{name}: {x.type}" for name, x in taken)
         outputs = ", ".join(str(x.type) for x in graph.outputs)
         results = f"({outputs})" if len(graph.outputs) != 1 else outputs
         print(f"{entry.symbol}({inputs}) -> {results}")
+    for pair in pairs:
+        print(f"{pair.name} in {package.name}.py returns the value and its pullback")
     print(f"written into {out}:")
     width = max(len(path.name) for path in written)
     for path in written:

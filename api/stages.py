@@ -12,6 +12,7 @@ from .codegen.lower import Lowered, lower
 from .codegen.show import show_schedule
 from .codegen.target import emit_assembly, host, optimize
 from .ir.adjoint import grad_graph
+from .ir.custom import erase
 from .ir.graph import Graph
 from .ir.passes import pipeline
 from .ir.passes.partition import partition
@@ -59,15 +60,15 @@ class Stages:
 
 
 def _text(stages: Stages) -> str:
-    return print_graph(stages.forward)
+    return print_graph(erase(stages.forward))
 
 
 def _graph(stages: Stages) -> str:
-    return pretty(stages.forward)
+    return pretty(erase(stages.forward))
 
 
 def _joint(stages: Stages) -> str:
-    return pretty(stages.joint)
+    return pretty(erase(stages.joint))
 
 
 def _adjoint(stages: Stages) -> str:
@@ -77,7 +78,7 @@ def _adjoint(stages: Stages) -> str:
 
 
 def _passes(stages: Stages) -> str:
-    graph = stages.program
+    graph = erase(stages.program)
     lines = [f"# traced: {len(graph.nodes)} nodes"]
     for name in pipeline.PASSES:
         graph = pipeline.step(graph, name)

@@ -88,8 +88,10 @@ def _malformed(text: str, at: int, what: str) -> None:
     raise CommandError(f"--arg {text!r}: column {at + 1}: {what}")
 
 
-def check_wrt(text: str, arguments: Sequence[Argument]) -> list[int]:
-    """Return the numbers of the arguments that `--wrt` names.
+def check_wrt(
+    text: str, arguments: Sequence[Argument], flag: str = "--wrt"
+) -> list[int]:
+    """Return the numbers of the arguments that `--wrt`, or another flag, names.
 
     Raises:
         CommandError: a name is no argument, is named twice, or is not a float.
@@ -99,16 +101,16 @@ def check_wrt(text: str, arguments: Sequence[Argument]) -> list[int]:
     for name in (part.strip() for part in text.split(",")):
         if name not in known:
             raise CommandError(
-                f"--wrt {text}: there is no argument {name!r}{alike(name, known)}"
+                f"{flag} {text}: there is no argument {name!r}{alike(name, known)}"
             )
         kind = arguments[known[name]].type
         if not kind.dtype.is_float:
             raise CommandError(
-                f"--wrt {text}: {name} is {kind}, a float is needed: "
+                f"{flag} {text}: {name} is {kind}, a float is needed: "
                 "use f64 or f32, or leave it out"
             )
         if known[name] in found:
-            raise CommandError(f"--wrt {text}: {name} is named twice: name it once")
+            raise CommandError(f"{flag} {text}: {name} is named twice: name it once")
         found.append(known[name])
     return found
 

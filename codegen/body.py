@@ -73,7 +73,7 @@ class Body:
     def fork(self) -> "Body":
         """Return a copy that may be extended in a block this one dominates."""
         new = Body(self.fn, self.plan, self.width, self.axis, self.slots, self.sizes)
-        new.scalar = self.scalar
+        new.scalar = self.scalar.fork()
         new.vars = dict(self.vars)
         new.regs = dict(self.regs)
         new.lane_mask = self.lane_mask

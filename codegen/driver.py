@@ -12,6 +12,7 @@ import numpy as np
 
 from ..ir.constant import ArrayConstant
 from ..ir.graph import Graph
+from ..ir.loc import Loc
 from ..ir.types import BOOL
 from . import llvm
 from .body import storage_type
@@ -33,6 +34,7 @@ class Launch(NamedTuple):
     buffers: tuple[Buffer, ...]
     writes: tuple[int, ...]  # the slots it writes
     offsets: tuple[int, ...]  # where in its buffer each slot begins, in elements
+    locs: tuple[Loc, ...] = ()  # where what it makes was called, for people
 
 
 def constant_text(name: str, held: ArrayConstant) -> str:

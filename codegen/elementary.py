@@ -3,7 +3,7 @@
 `codegen/vecmath` writes them; here they meet typed registers.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..ir.errors import TargetError
 from ..ir.types import DType
@@ -24,6 +24,16 @@ class Elementary:
     def __init__(self, fn: Function) -> None:
         self.fn = fn
         self._pairs: dict[str, tuple[Reg, Reg]] = {}
+
+    def fork(self) -> Self:
+        """Return a builder that knows what this one made, and keeps its own to itself.
+
+        For a block this one dominates: what is made there does not reach its siblings,
+        even of an argument that does, such as a constant.
+        """
+        new = type(self)(self.fn)
+        new._pairs = dict(self._pairs)
+        return new
 
     def _float(self, name: str, x: Typed) -> Reg:
         if not x.dtype.is_float:

@@ -12,6 +12,7 @@ from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
+from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, late_sizes
@@ -131,7 +132,7 @@ class ModuleBuilder:
             if isinstance(item, LoopLaunch):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
-                launch = Launch(0, bound.buffers, writes, bound.offsets)
+                launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
                 made.append((bound.plan, launch))
                 continue
             if isinstance(item.node.primitive.form, Control):
@@ -146,7 +147,8 @@ class ModuleBuilder:
             if isinstance(plan, ContractPlan | FactorizePlan):
                 assert scratch is not None
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
-            made.append((plan, Launch(0, buffers, writes, offsets)))
+            launch = Launch(0, buffers, writes, offsets, _locs(item))
+            made.append((plan, launch))
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
@@ -264,6 +266,16 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
     everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
+
+
+def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
+    """Return where the user called what a launch makes."""
+    if isinstance(item, Whole):
+        nodes: list[Node | None] = [item.node]
+    else:
+        values = [*item.stores, *[x for x, _ in item.copies]]
+        nodes = [*item.reduces, *[x.node for x in values]]
+    return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
 
 
 def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:

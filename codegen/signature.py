@@ -21,6 +21,8 @@ ABI_VERSION = 1
 class ArraySpec:
     """One input or output: the name the user knows, the dtype and the dimensions.
 
+    `note` says what it holds, for readers of headers and loaders.
+
     Raises:
         OpTypeError: there is no such dtype.
         SizeError: a dimension is negative or is not size text.
@@ -29,6 +31,7 @@ class ArraySpec:
     name: str
     dtype: str
     dims: tuple[int | str, ...]
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:

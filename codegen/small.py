@@ -189,6 +189,8 @@ def _work(node: Node) -> int | None:
 
 def _control_work(node: Node, kind: str) -> int | None:
     params = node.params
+    if kind == "revolve":
+        return None
     length: int | SizeExpr = params.get("length", 0)
     held = regions_run(node)
     works = [region_work(region) for region in held]

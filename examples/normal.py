@@ -24,17 +24,6 @@ def factor(theta: Any, d: int) -> Any:
     return below + np.eye(d) * np.exp(theta[:d])
 
 
-def solve_lower(lower: Any, y: Any) -> Any:
-    """Return L⁻¹ applied to the rows of y, by forward substitution."""
-    solved: list[Any] = []
-    for i in range(lower.shape[0]):
-        rest = y[:, i]
-        for j in range(i):
-            rest = rest - lower[i, j] * solved[j]
-        solved.append(rest / lower[i, i])
-    return np.stack(solved, axis=1)
-
-
 def nll(params: Any, x: Any) -> Any:
     """Return the mean negative log-likelihood of points x, (n, d).
 
@@ -42,8 +31,8 @@ def nll(params: Any, x: Any) -> Any:
     """
     d = x.shape[1]
     mean, theta = params[:d], params[d:]
-    z = solve_lower(factor(theta, d), x - mean)
-    square = np.mean(np.sum(z**2, axis=1))
+    z = pb.linalg.triangular_solve(factor(theta, d), (x - mean).T)
+    square = np.mean(np.sum(z**2, axis=0))
     return 0.5 * square + np.sum(theta[:d]) + 0.5 * d * math.log(2 * math.pi)
 
 

@@ -18,6 +18,7 @@ from .graph import Graph, Node, Value
 from .loc import traced_at
 from .ops import OPS
 from .ops.leading import lead, lead_all, moved
+from .ops.reduction import some_axis
 from .pause import collector_paused
 from .primitive import Primitive, Rule
 from .sizes import SizeExpr
@@ -128,7 +129,7 @@ def _derived(
     if isinstance(form, Map):
         return b.apply(op, lead_all(b, size, has, given), params)
     if isinstance(form, Reduce):
-        return b.apply(op, given, {**params, "axes": moved(params["axes"])})
+        return b.apply(op, *some_axis(b, given[0], moved(params["axes"])))
     if isinstance(form, Scan):
         wide = lead_all(b, size, has, given)
         return b.apply(op, wide, {**params, "axis": params["axis"] + 1})

@@ -183,6 +183,10 @@ class Builder:
         out: Value = self.op("broadcast_to", x, shape=shape)
         return out
 
+    def capture(self, array: "np.ndarray[Any, Any]") -> Value:
+        """Return a value that holds an array a program captured."""
+        return self.constant(array, dtype_of(array.dtype))
+
     def take_back(self, start: int) -> list[Node]:
         """Remove the nodes from number `start` on, and return them.
 

@@ -162,7 +162,18 @@ def _run(
     see: "See | None" = None,
 ) -> list[Array]:
     """Return the outputs; `values` has the inputs, `env` the sizes. Both grow."""
-    for node in graph.nodes:
+    run_nodes(graph.nodes, values, env, see)
+    return [values[x] for x in graph.outputs]
+
+
+def run_nodes(
+    nodes: Sequence[Node],
+    values: dict[Value, Array],
+    env: dict[str, int],
+    see: "See | None" = None,
+) -> None:
+    """Add the results of nodes to `values`, and the sizes they bind to `env`."""
+    for node in nodes:
         late = late_size(node) if node.params else None
         params = {
             k: v if k == "trips" else numbers_for(v, env, see)
@@ -177,4 +188,3 @@ def _run(
             values[x] = array
         if see is not None:
             see(node, operands, made)
-    return [values[x] for x in graph.outputs]

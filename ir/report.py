@@ -8,10 +8,14 @@ from .sizes import SizeExpr
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One distinct kernel: what it does, and how often a call launches it."""
+    """One distinct kernel: what it does, how often a call launches it, and for whom.
+
+    `lines` are the user's lines that called what it makes, each once, in order.
+    """
 
     text: str
     launches: int
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

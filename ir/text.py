@@ -28,6 +28,7 @@ from .constant import ArrayConstant
 from .digest import sha256_hex
 from .errors import GraphError
 from .graph import Graph, Node, Value
+from .opaque import Opaque
 from .sizes import SizeExpr
 from .subgraph import SubGraph, all_regions
 from .types import DTYPES, DType, TensorType, dtype_of
@@ -101,6 +102,8 @@ def param_text(value: Any) -> str:
         return writer(value)
     if isinstance(value, np.generic):
         return param_text(value.item())
+    if isinstance(value, Opaque):
+        return repr(value)
     raise GraphError(f"a param of type {type(value).__name__} cannot be written")
 
 

@@ -6,7 +6,8 @@ nothing is loaded into this process.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..codegen.lower import lower
@@ -18,7 +19,7 @@ from ..ir.pause import collector_paused
 from ..ir.sizes import SizeExpr
 from ..ir.types import TensorType
 from .compile import checked_object
-from .package import Tree, missing_files, package_files
+from .package import Pair, Tree, missing_files, package_files
 from .package.publish import publish_files
 
 SUFFIX = "_value_and_grad"
@@ -33,12 +34,16 @@ class Entry:
         graph: the program, passes run on it or not.
         doc: what the header and the loader say of it.
         results: how results nest; None for a flat tuple, or the array where it is one.
+        notes: what arrays hold, by name, where names do not say it.
+        arguments: how arguments nest, by parameter; None for one an input.
     """
 
     symbol: str
     graph: Graph
     doc: str
     results: Tree = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, Tree] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +74,23 @@ def signature_of(entry: Entry) -> Signature:
     outputs = zip(graph.output_names, graph.outputs, strict=True)
     return Signature(
         entry.symbol,
-        tuple(_spec(name, x.type) for name, x in inputs),
-        tuple(_spec(name, x.type) for name, x in outputs),
+        tuple(_spec(name, x.type, entry.notes) for name, x in inputs),
+        tuple(_spec(name, x.type, entry.notes) for name, x in outputs),
         tuple(graph.sizes),
         entry.doc,
     )
 
 
-def _spec(name: str, kind: TensorType) -> ArraySpec:
+def _spec(name: str, kind: TensorType, notes: Mapping[str, str]) -> ArraySpec:
     dims = tuple(str(d) if isinstance(d, SizeExpr) else d for d in kind.shape)
-    return ArraySpec(name, kind.dtype.name, dims)
+    return ArraySpec(name, kind.dtype.name, dims, notes.get(name, ""))
 
 
 def build_package(
-    name: str, entries: list[Entry], target: Target | None = None
+    name: str,
+    entries: list[Entry],
+    target: Target | None = None,
+    pairs: Sequence[Pair] = (),
 ) -> Package:
     """Compile entries into one object and return the files around it.
 
@@ -90,6 +98,7 @@ def build_package(
         name: the program: an ASCII identifier, of which the files are named.
         entries: its functions.
         target: the machine; this one where it is not given.
+        pairs: which entries are the halves of a pullback, see `pair_entries`.
 
     Raises:
         PackageError: a name or a tree cannot be packaged.
@@ -110,6 +119,8 @@ def build_package(
         [entry.results for entry in entries],
         target.triple,
         [f for f in target.features.split(",") if f],
+        [entry.arguments for entry in entries],
+        pairs,
     )
     return Package(name, files, missing_files(name, made))
 

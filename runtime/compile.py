@@ -21,6 +21,7 @@ from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
 from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
 from ..codegen.target import Target, emit_object, host
+from ..ir.custom import erase
 from ..ir.errors import (
     ArgumentError,
     IndexOutOfRange,
@@ -99,13 +100,22 @@ class Program:
     def report(self) -> ProgramReport:
         """Return launches, memory and times, for people."""
         counts: dict[int, int] = {}
+        lines: dict[int, dict[str, None]] = {}
+        texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
         for launch in self.lowered.launches:
             counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+            own = lines.setdefault(launch.kernel, {})
+            for loc in launch.locs:
+                key = id(loc.code), loc.lasti
+                if key not in texts:
+                    texts[key] = str(loc)
+                own[texts[key]] = None
         plans = self.lowered.plans
         return ProgramReport(
             operations=len(self.graph.nodes),
             kernels=tuple(
-                Kernel(plan_text(plans[k]), count) for k, count in counts.items()
+                Kernel(plan_text(plans[k]), count, tuple(lines[k]))
+                for k, count in counts.items()
             ),
             workspace=self.lowered.workspace,
             call_path=call_path(),
@@ -294,6 +304,7 @@ _lock = RLock()
 
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
+    graph = erase(graph)  # a rule has no text
     with collector_paused(len(graph.nodes)):
         key = (graph_key(graph), options)
     with _lock:

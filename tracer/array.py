@@ -227,7 +227,10 @@ class TracedArray(Operators):
             "else pass the number with static_argnums",
         )
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> bool:
+        trace = self._trace
+        if trace.decide is not None and trace.innermost() is trace:
+            return trace.decide(trace, self._value)
         self._refuse(
             "the truth of an `if`, `while`, `and` or `or`",
             "choose with np.where(condition, x, y) or pb.cond, repeat with "

@@ -9,7 +9,8 @@ from ..ir.loc import traced_at, user_loc
 from ..ir.promote import cast_to
 from ..ir.types import I64
 from .array import TracedArray
-from .numerics import MODE, said
+from .mode import MODE
+from .numerics import said
 from .tensor import Tensor
 from .trace import Check
 from .trees import flatten

@@ -4,13 +4,15 @@ The program is asked for its kernels; what the adjoint keeps follows from the gr
 was compiled from.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..ir.graph import Value
 from ..ir.passes import pipeline
 from ..ir.passes.partition import Decision, Fate, partition
-from ..ir.report import ProgramReport, times_text
+from ..ir.report import Kernel, ProgramReport, times_text
 from ..ir.sizes import SizeExpr
 from .signature import Kind
 
@@ -36,7 +38,9 @@ class Explanation:
         traced: operations before the passes.
         program: kernels, launches, memory and times.
         seconds: what each stage took, tracing included.
-        decisions: the fate of every forward value of a gradient.
+        decisions: the fate of every forward value of a gradient; also of a function
+            that `vjp` was taken of.
+        paths: the paths of a function that is split at its branches, this one first.
         residual_bytes: the size of the values that the adjoint reads.
     """
 
@@ -52,6 +56,7 @@ class Explanation:
     seconds: dict[str, float]
     decisions: tuple[Decision, ...]
     residual_bytes: "int | SizeExpr"
+    paths: tuple[str, ...] = ()
 
     def of_fate(self, fate: Fate) -> list[Decision]:
         """Return the forward values that were kept, recomputed or pruned."""
@@ -68,13 +73,17 @@ class Explanation:
             lines.append(f"signatures compiled so far: {len(self.signatures)}")
             lines += [f"  {why}" for why in self.signatures[:_SHOWN]]
             lines += _more(len(self.signatures))
+        if self.paths:
+            lines.append(f"paths so far: {len(self.paths)}, this one first")
+            lines += [f"  {path}" for path in self.paths[:_SHOWN]]
+            lines += _more(len(self.paths))
         lines.append(f"called by: {self.entry}")
         lines.append(
             f"program: {self.traced} operations traced, {program.operations} after "
             f"all passes; {len(program.kernels)} kernels, {program.launches} launches, "
             f"workspace {program.workspace} bytes"
         )
-        lines += [f"  {k.launches} x {k.text}" for k in program.kernels[:_SHOWN]]
+        lines += [_kernel(k) for k in program.kernels[:_SHOWN]]
         lines += _more(len(program.kernels))
         lines += self._fates()
         lines.append(f"compiled in {times_text(self.seconds)}")
@@ -85,10 +94,15 @@ class Explanation:
             return []
         lines = [f"the adjoint reads {self.residual_bytes} bytes of forward values:"]
         for fate in (Fate.KEPT, Fate.RECOMPUTED):
-            found = self.of_fate(fate)
-            lines += [f"  {_decision(d)}" for d in found[:_SHOWN]]
+            alike: dict[Any, list[Decision]] = {}  # a loop makes one value many times
+            for d in self.of_fate(fate):
+                alike.setdefault((d.op, d.type, _place(d)), []).append(d)
+            found = [_decision(group) for group in alike.values()]
+            lines += [f"  {text}" for text in found[:_SHOWN]]
             lines += _more(len(found))
-        lines.append(f"  pruned: {len(self.of_fate(Fate.PRUNED))} forward values")
+        pruned = Counter(d.op for d in self.of_fate(Fate.PRUNED))
+        ops = ", ".join(f"{n} {op}" for op, n in pruned.most_common())
+        lines.append(f"  pruned: {pruned.total()} forward values{ops and f' ({ops})'}")
         return lines
 
 
@@ -96,11 +110,28 @@ def _more(count: int) -> list[str]:
     return [f"  and {count - _SHOWN} more"] if count > _SHOWN else []
 
 
-def _decision(d: Decision) -> str:
+def _kernel(kernel: Kernel) -> str:
+    where = ""
+    if kernel.lines:
+        more = len(kernel.lines) - 1
+        rest = f", and {more} more line{'s' if more > 1 else ''}" if more else ""
+        where = f"  {kernel.lines[0]}{rest}"
+    return f"  {kernel.launches} x {kernel.text}{where}"
+
+
+def _place(d: Decision) -> str:
+    return str(d.loc) if d.loc is not None else ""
+
+
+def _decision(group: "list[Decision]") -> str:
+    """Return the text of values of one op, type and line."""
+    d = group[0]
     where = f"  {d.loc}" if d.loc is not None else ""
     source = d.loc.source() if d.loc is not None else ""
     shown = f"  {source}" if source else ""
-    return f"{d.fate.value} {d.op} {d.type}, {d.bytes} bytes{where}{shown}"
+    times = f"{len(group)} x " if len(group) > 1 else ""
+    total = d.bytes * len(group)
+    return f"{d.fate.value} {times}{d.op} {d.type}, {total} bytes{where}{shown}"
 
 
 def explain(
@@ -109,6 +140,7 @@ def explain(
     where: Sequence[str],
     kinds: Sequence[Kind],
     signatures: tuple[str, ...],
+    paths: tuple[str, ...] = (),
 ) -> Explanation:
     """Explain one compiled signature.
 
@@ -118,6 +150,7 @@ def explain(
         where: the paths of the leaves of its arguments.
         kinds: what the leaves are.
         signatures: why each signature was compiled.
+        paths: the paths of a function that is split at its branches.
     """
     graph, program = made.graph, made.program
     assert program is not None, "compiled"
@@ -131,7 +164,7 @@ def explain(
         for k, (path, kind) in enumerate(zip(where, kinds, strict=True))
         if k not in taken
     )
-    results = graph.outputs[: len(graph.outputs) - len(made.checks)]
+    results = _results(made)
     decisions, size = _kept(made)
     entry = report.call_path
     if made.entry is None:
@@ -149,10 +182,19 @@ def explain(
         seconds={"trace": made.seconds, **report.seconds},
         decisions=decisions,
         residual_bytes=size,
+        paths=paths,
     )
 
 
+def _results(made: "Compiled") -> Sequence[Value]:
+    """Return the outputs that are the function's, not of its checks and decisions."""
+    outputs = made.graph.outputs
+    return outputs[: len(outputs) - len(made.checks) - len(made.decisions)]
+
+
 def _why_not_direct(made: "Compiled") -> str:
+    if made.decisions:
+        return "decisions are checked"
     if made.checks:
         return "check_numerics is called inside"
     if not made.arrays:
@@ -161,13 +203,15 @@ def _why_not_direct(made: "Compiled") -> str:
 
 
 def _kept(made: "Compiled") -> "tuple[tuple[Decision, ...], int | SizeExpr]":
-    """Return the fate of the forward values of a gradient; nothing for others."""
+    """Return the fate of the forward values of a gradient or of a pullback."""
     if not made.primals:
-        return (), 0
+        if "vjp" not in made.made:
+            return (), 0
+        halves = made.made["vjp"].pair.partition
+        return tuple(halves.decisions()), halves.bytes
     graph = made.graph
     primals = list(dict.fromkeys(made.primals))
-    outputs = graph.outputs[: len(graph.outputs) - len(made.checks)]
-    rest = [x for x in outputs if x not in primals]
+    rest = [x for x in _results(made) if x not in primals]
     joint = graph.replace(graph.nodes, [*primals, *rest])
     joint.output_names = [f"out{k}" for k in range(len(joint.outputs))]
     halves = partition(pipeline.run(joint), len(primals))

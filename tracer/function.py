@@ -9,49 +9,30 @@ What the entry does not take comes back to `_call`.
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..ir.errors import ArgumentError, PullbackError
-from ..ir.graph import Graph, Value
+from ..ir.graph import Graph
 from ..ir.log import log
 from ..ir.types import TensorType
 from . import engine
 from .array import TracedArray
+from .compiled import Compiled, fitted
 from .dim import SizeAsked
-from .numerics import MODE, examine, raise_failed
-from .signature import Call, Kind, Reader, Static
+from .mode import MODE, interpreted
+from .numerics import examine, raise_failed
+from .paths import MOST_PATHS, Decider, Paths, run_on_path, with_truths
+from .signature import Call, Kind, Reader, Static, demand_fits
 from .state import STATE
 from .tensor import Tensor, current_recorder
-from .trace import Check, Trace, finish, name_of, place_of
-from .trees import LEAF, Structure, index_tree, unflatten
+from .trace import Trace, finish, name_of
+from .trees import LEAF, index_tree, unflatten
 from .varying import Varying
 from .why import reason
 
 if TYPE_CHECKING:
     from .explain import Explanation
-
-
-@dataclass(slots=True)
-class Compiled:
-    """A graph, where its inputs are among the leaves, and how results are arranged."""
-
-    graph: Graph
-    arrays: tuple[int, ...]
-    result: Structure
-    primals: tuple[Value, ...]  # of a gradient: its value, and what comes with it
-    adjoints: tuple[tuple[int, int], ...]  # where they lie among the nodes
-    checks: tuple[Check, ...]
-    seconds: float  # that tracing took
-    why: str = ""
-    asked: str = ""  # which size had to be a number, though it varies, and where
-    program: engine.Program | None = None
-    entry: Callable[..., Any] | None = None
-    # the two programs of its pullback, of its derivative; Any: made above this module
-    made: dict[str, Any] = field(default_factory=dict)
 
 
 class Function:
@@ -66,7 +47,16 @@ class Function:
         static_argnames: "str | Sequence[str]" = (),
         shapes: "Mapping[str, str] | None" = None,
         check_numerics: "bool | str" = False,
+        branches: "str | None" = None,
+        max_paths: int = MOST_PATHS,
+        mode: "str | None" = None,
     ) -> None:
+        if mode not in (None, "interpret"):
+            raise ArgumentError(f"{name}: mode is None or 'interpret', got {mode!r}")
+        if branches not in (None, "trace"):
+            raise ArgumentError(
+                f"{name}: branches is None or 'trace', got {branches!r}"
+            )
         if check_numerics not in (True, False, "every"):
             raise ArgumentError(
                 f"{name}: check_numerics is True, False or 'every', "
@@ -80,6 +70,10 @@ class Function:
         self._fun = fun
         self._name = name
         self._check_numerics = check_numerics
+        self._branches = branches
+        self._max_paths = max_paths
+        self._mode = mode
+        self._paths: dict[Any, Paths] = {}
         nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
         names = (
             (static_argnames,) if isinstance(static_argnames, str) else static_argnames
@@ -102,8 +96,10 @@ class Function:
 
     @property
     def compilations(self) -> int:
-        """How many programs have been compiled."""
-        return len({id(m) for m in self._compiled.values() if m.program is not None})
+        """How many programs have been compiled; those of `vjp` are two."""
+        made = {id(m): m for m in self._compiled.values()}.values()
+        plain = sum(m.program is not None for m in made)
+        return plain + 2 * sum(len(m.made) for m in made)
 
     def graph(self, *args: Any, **options: Any) -> Graph:
         """Return the graph of a call, traced and not compiled.
@@ -111,6 +107,8 @@ class Function:
         Leaves of the arguments are arrays, numbers or TensorTypes.
         """
         call = self._reader.read(args, options)
+        if self._branches:
+            return run_on_path(self, call)[0].made.graph
         try:
             return self._trace(call, call.kinds).graph
         except SizeAsked:
@@ -132,13 +130,18 @@ class Function:
                 f"{self._name}: explain takes arrays: a call on tensors is recorded on "
                 "their tape, not compiled alone"
             )
-        made = self._traced(call)
+        paths: tuple[str, ...] = ()
+        if self._branches:
+            made = run_on_path(self, call)[0].made
+            paths = tuple(map(str, self._paths[call.key, call.taped].known))
+        else:
+            made = self._traced(call)
         if made.program is None:
             self._compile(call, made)
         compiled = {id(m): m.why for m in self._compiled.values() if m.program}
         where = self._reader.leaf_paths(call.structure)
         return engine.explain(
-            made, self._name, where, call.kinds, tuple(compiled.values())
+            made, self._name, where, call.kinds, tuple(compiled.values()), paths
         )
 
     # -- calling -------------------------------------------------------------------
@@ -148,16 +151,18 @@ class Function:
         if trace is not None:
             return self._body(trace, args, options, False)
         call = self._reader.read(args, options)
+        if self._branches:
+            return run_on_path(self, call)[1]
         made = self._traced(call)
         if call.taped:
             return self._on_tape(call, made)
         if made.program is None:
-            self._compile(call, made)
+            self._prepare(call, made)
         arrays = [
-            _fitted(call.leaves[at], x.type.dtype.numpy)
+            fitted(call.leaves[at], x.type.dtype.numpy)
             for at, x in zip(made.arrays, made.graph.inputs, strict=False)
         ]
-        if made.entry is not None and not STATE.entering and not MODE.users:
+        if made.entry is not None and not STATE.entering and MODE.is_native:
             if type(self).__call__ is not made.entry:
                 MODE.install(type(self), made.entry)
             STATE.entering = True  # should it miss all the same, `run` says why
@@ -165,8 +170,22 @@ class Function:
                 return made.entry(*arrays)
             finally:
                 STATE.entering = False
-        assert made.program is not None, "compiled above"
-        results = made.program.run(arrays)
+        return self._arranged(made, self._run_native(made, arrays), arrays)
+
+    def _run_native(self, made: Compiled, arrays: Sequence[Any]) -> list[Any]:
+        if made.program is None:
+            see = MODE.interpreters[-1] if MODE.interpreters else None
+            return interpreted(made.graph, arrays, see)
+        return MODE.run(made.program, made.graph, arrays)
+
+    def _prepare(self, call: Call, made: Compiled) -> None:
+        """Compile, where calls are not interpreted now."""
+        if not (MODE.interpreters or self._mode):
+            self._compile(call, made)
+
+    def _arranged(
+        self, made: Compiled, results: Sequence[Any], arrays: Sequence[Any]
+    ) -> Any:
         self._examine(made, arrays, results)
         return unflatten(made.result, [r if r.ndim else r[()] for r in results])
 
@@ -205,7 +224,8 @@ class Function:
             tree = index_tree(made.result)
             plain = not named[3] and all(part == LEAF for part in positional[3])
             plain = plain and 0 < len(made.arrays) == len(call.leaves)
-            plain = plain and not made.checks and not self._check_numerics
+            plain = plain and not (made.checks or made.decisions or self._branches)
+            plain = plain and not self._check_numerics
             if plain and tree is not None:
                 made.entry = program.entry(tree, self._call)
             made.program = program
@@ -225,9 +245,11 @@ class Function:
                 )
 
     def _on_tape(self, call: Call, made: Compiled) -> Any:
-        found = current_recorder().replay(
-            made.graph, [call.leaves[at] for at in made.arrays]
-        )
+        leaves = [call.leaves[at] for at in made.arrays]
+        found = current_recorder().replay(made.graph, leaves)
+        return self._from_tape(call, made, found)
+
+    def _from_tape(self, call: Call, made: Compiled, found: Sequence[Any]) -> Any:
         if made.checks or self._check_numerics:
             given = [call.leaves[at] for at in made.arrays]
             arrays = [x._array() if isinstance(x, Tensor) else x for x in given]
@@ -237,6 +259,11 @@ class Function:
     # -- tracing -------------------------------------------------------------------
 
     def _traced(self, call: Call) -> Compiled:
+        if self._branches:
+            raise ArgumentError(
+                f"{self._name}: branches='trace' goes with grad and value_and_grad "
+                "only: its program depends on the values of the arguments"
+            )
         key = (call.key, call.taped)
         made = self._compiled.get(key)
         asked = self._asked.get(key)
@@ -266,7 +293,7 @@ class Function:
     def _keep(self, key: Any, made: Compiled, now: Any) -> None:
         if not made.why:
             known = [k[0] for k in self._compiled if k[1] == key[1]]
-            made.why = reason(known, now, self._reader.leaf_paths(now[0]))
+            made.why = reason(known, now, self._reader)
             if made.asked:
                 made.why += f"; {made.asked}"
         self._compiled[key] = made
@@ -303,9 +330,15 @@ class Function:
         made.asked = asked
         return made
 
-    def _trace(self, call: Call, kinds: "tuple[Kind, ...]") -> Compiled:
+    def _trace(
+        self,
+        call: Call,
+        kinds: "tuple[Kind, ...]",
+        decide: "Decider | None" = None,
+    ) -> Compiled:
         began = perf_counter()
         session = Trace(self._name)
+        session.decide = decide
         where = self._reader.leaf_paths(call.structure)
         given: list[Any] = []
         arrays: list[int] = []
@@ -320,7 +353,7 @@ class Function:
             self._bind(args, options)
             result = self._body(session, args, options, True)
             graph, structure = finish(session, result, checked=True)
-        return Compiled(
+        made = Compiled(
             graph,
             tuple(arrays),
             structure,
@@ -329,51 +362,20 @@ class Function:
             tuple(session.checks),
             perf_counter() - began,
         )
+        if decide is not None:
+            made.graph = with_truths(graph, decide)
+            made.decisions = tuple(decide.answers)
+        return made
 
     def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Raise ArgumentError where a call does not fit the function's parameters."""
-        code = getattr(self._fun, "__code__", None)
-        if code is None:
-            return
-        positional = code.co_varnames[: code.co_argcount]
-        if len(args) > len(positional) and not code.co_flags & 0x04:
-            raise ArgumentError(
-                f"{self._name}: takes {len(positional)} arguments, {len(args)} given"
-                f"{place_of(self._fun)}"
-            )
-        defaults = len(self._fun.__defaults__ or ())
-        for k, name in enumerate(positional):
-            if k < len(args) and name in options and k >= code.co_posonlyargcount:
-                raise ArgumentError(
-                    f"{self._name}: argument '{name}' is given twice"
-                    f"{place_of(self._fun)}"
-                )
-            needed = k < len(positional) - defaults
-            if k >= len(args) and name not in options and needed:
-                raise ArgumentError(
-                    f"{self._name}: argument '{name}' is missing{place_of(self._fun)}"
-                )
-        known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        for name in options:
-            if name not in known and not code.co_flags & 0x08:
-                raise ArgumentError(
-                    f"{self._name}: there is no argument '{name}'{place_of(self._fun)}"
-                )
+        demand_fits(self._fun, self._name, args, options)
 
     def _body(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
     ) -> Any:
         """Run on traced arguments; `fresh` says that they are inputs of the trace."""
         return self._fun(*args, **options)
-
-
-def _fitted(leaf: Any, dtype: np.dtype[Any]) -> Any:
-    """Return an argument as an array that a native entry takes."""
-    array = np.asarray(leaf, dtype)
-    flags = array.flags
-    if not (flags.c_contiguous and flags.aligned):
-        array = np.array(array, dtype, order="C", copy=True)
-    return array
 
 
 def one_class(
@@ -392,6 +394,9 @@ def function(
     static_argnames: "str | Sequence[str]" = (),
     shapes: "Mapping[str, str] | None" = None,
     check_numerics: "bool | str" = False,
+    branches: "str | None" = None,
+    max_paths: int = MOST_PATHS,
+    mode: "str | None" = None,
 ) -> Any:
     """Return a function compiled for each signature of arguments it meets.
 
@@ -404,6 +409,10 @@ def function(
             int(x.shape[0]), there is a program for each shape; `explain` says so.
         check_numerics: True to raise NonFiniteError where a result is not finite, with
             the op that made it so; "every" for every op whose result is not.
+        branches: "trace" to split the program at each `if` and `while` on a traced
+            value: one straight program for each path that calls take.
+        max_paths: how many of them there may be for one signature.
+        mode: "interpret" to run calls op by op, by NumPy, as in `pb.interpret()`.
 
     Returns:
         The compiled function, or a decorator where `fun` is not given.
@@ -413,6 +422,9 @@ def function(
         "static_argnames": static_argnames,
         "shapes": shapes,
         "check_numerics": check_numerics,
+        "branches": branches,
+        "max_paths": max_paths,
+        "mode": mode,
     }
     if fun is None:
         return functools.partial(function, **options)

@@ -253,6 +253,9 @@ def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
         options.setdefault("static_argnums", tuple(reader.static_argnums))
         options.setdefault("static_argnames", tuple(reader.static_argnames))
         options.setdefault("check_numerics", fun._check_numerics)
+        options.setdefault("branches", fun._branches)
+        options.setdefault("max_paths", fun._max_paths)
+        options.setdefault("mode", fun._mode)
 
 
 def _make(

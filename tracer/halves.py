@@ -19,6 +19,7 @@ from ..ir.sizes import SizeExpr
 from ..ir.types import TensorType
 from . import engine
 from .function import Compiled, Function
+from .mode import MODE
 from .signature import Call
 from .trees import unflatten
 
@@ -48,7 +49,7 @@ class Halves:
             np.asarray(call.leaves[at], x.type.dtype.numpy)
             for at, x in zip(compiled.arrays, graph.inputs, strict=False)
         ]
-        results = self.forward.run(arrays)
+        results = MODE.run(self.forward, pair.forward, arrays)
         count = len(graph.outputs)
         results, residuals = results[:count], results[count:]
         made._examine(compiled, arrays, results)
@@ -83,8 +84,8 @@ class Ran:
     def again(self, seeds: Sequence[Array]) -> list[Any]:
         """Run the second program on what came later."""
         given = [*seeds, *self.kept]
-        found = self.halves.second.run(given)
         graph = self.halves.graph
+        found = MODE.run(self.halves.second, graph, given)
         self.made._check(graph, given, found, [(0, len(graph.nodes))])
         return [x if x.ndim else x[()] for x in found]
 

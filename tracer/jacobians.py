@@ -19,6 +19,7 @@ from .array import TracedArray
 from .builders import ArrayBuilder
 from .function import one_class
 from .gradient import Gradient, Sources, grad, inherit
+from .identities import picked
 from .pushing import tangents_of
 from .trace import Trace, name_of, place_of
 from .trees import Structure, flatten, paths, unflatten
@@ -53,7 +54,7 @@ class Jacobian(Gradient):
         nodes = trace.builder.nodes[start:]
         first = len(trace.builder.nodes)
         wrt = sources.wrt
-        if not self._forward(wrt, results):
+        if not self._goes_forward(wrt, results):
             blocks = by_rows(trace, nodes, wrt, results)
         else:
             blocks = by_columns(trace, nodes, wrt, results, self._symmetric)
@@ -89,7 +90,7 @@ class Jacobian(Gradient):
             f"{self._name}: the function returns no array{place_of(self._fun)}"
         )
 
-    def _forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
+    def _goes_forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
         """Return whether to go forward: where there are fewer columns than rows."""
         if self._mode != "auto":
             return self._mode == "forward"
@@ -197,9 +198,10 @@ def _spread(
     b = trace.builder
     count = product(stand_in.type.shape)
     nodes = b.take_back(start)
-    rows = identity(b, stand_in.type)
+    known, nodes = picked(b, nodes, stand_in)
+    known[stand_in] = identity(b, stand_in.type)
     b.nodes += nodes
-    values = trace.spread(len(b.nodes) - len(nodes), {stand_in: rows}, count)
+    values = trace.spread(len(b.nodes) - len(nodes), known, count)
     return [
         None
         if x is None
@@ -219,11 +221,6 @@ class HessianProduct(Gradient):
     def _body(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
     ) -> Any:
-        if not args:
-            raise ArgumentError(
-                f"{self._name}: takes arguments, then a vector to multiply by: 0 given"
-                f"{place_of(self._fun)}"
-            )
         given, named, sources = self._sources(trace, args[:-1], options, fresh)
         wrt, b = sources.wrt, trace.builder
         along = sources.arrange(range(len(wrt)))
@@ -250,6 +247,11 @@ class HessianProduct(Gradient):
         return (products, unflatten(around, aux)) if self._has_aux else products
 
     def _bind(self, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+        if len(args) + len(options) < 2:
+            raise ArgumentError(
+                f"{self._name}: takes arguments, then a vector to multiply by: "
+                f"{len(args)} given{place_of(self._fun)}"
+            )
         super()._bind(args[:-1], options)
 
 

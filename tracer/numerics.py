@@ -7,9 +7,7 @@ give every value, and the first op that made such a number is named. Values that
 branches are run again by NumPy, op by op, so that ops in a body are seen at each step.
 """
 
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,42 +26,6 @@ from .trace import Check
 
 Array = np.ndarray[Any, Any]
 PIECE = 64  # nodes of a program that returns all their results
-
-
-class Mode:
-    """Who checks all calls now, and the classes whose calls are native entries."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.every = 0
-        self._fast: weakref.WeakSet[type] = weakref.WeakSet()
-        self._lock = threading.Lock()
-
-    def install(self, owner: type, entry: Callable[..., Any]) -> None:
-        """Make calls of a class's instances calls of a native entry, if none check."""
-        with self._lock:
-            if not self.users:
-                owner.__call__ = entry  # type: ignore[method-assign]  # one class each
-                self._fast.add(owner)
-
-    def enter(self, every: bool) -> None:
-        """Have all calls checked; native entries give way to calls through Python."""
-        with self._lock:
-            self.users += 1
-            self.every += every
-            for owner in self._fast:
-                if "__call__" in vars(owner):
-                    del owner.__call__
-            self._fast.clear()
-
-    def leave(self, every: bool) -> None:
-        """End what `enter` began."""
-        with self._lock:
-            self.users -= 1
-            self.every -= every
-
-
-MODE = Mode()
 
 
 # -- finding ---------------------------------------------------------------------------
@@ -362,4 +324,4 @@ def _blame_inputs(
     )
 
 
-__all__ = ["MODE", "examine", "raise_failed", "said"]
+__all__ = ["examine", "raise_failed", "said"]

@@ -14,7 +14,8 @@ from ..ir.graph import Value
 from ..ir.types import TensorType, dtype_of
 from . import engine
 from .array import TracedArray
-from .numerics import MODE, examine, raise_failed
+from .mode import MODE, interpreted
+from .numerics import examine, raise_failed
 from .operators import Operators
 from .tensor import Tensor, current_recorder
 from .trace import Trace, finish
@@ -106,9 +107,11 @@ def run(name: str, build: Callable[[Trace, Any], Any], tree: Any) -> Any:
             ]
             raise_failed(graph, arrays, checks, held[len(held) - len(checks) :])
         return unflatten(arranged, found)
-    program = engine.compile_graph(graph)
     arrays = [np.array(x, order="C", copy=None) for x in session.leaves]
-    results = program.run(arrays)
+    if MODE.interpreters:
+        results = interpreted(graph, arrays, MODE.interpreters[-1])
+    else:
+        results = engine.compile_graph(graph).run(arrays)
     count = len(results) - len(checks)
     raise_failed(graph, arrays, checks, results[count:])
     if MODE.users:

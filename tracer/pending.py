@@ -12,7 +12,8 @@ from ..ir.errors import GraphError
 from ..ir.graph import Graph, Node, Value
 from . import engine
 from .cell import Array, Cell
-from .numerics import MODE, examine
+from .mode import MODE
+from .numerics import examine
 
 # numbered form -> program
 _PROGRAMS: dict[Any, engine.Program] = {}
@@ -41,7 +42,11 @@ def run(roots: Iterable[Value]) -> None:
         if len(_PROGRAMS) >= _MOST_PROGRAMS:
             del _PROGRAMS[next(iter(_PROGRAMS))]
         _PROGRAMS[form] = program
-    results = program.run(arrays)
+    if MODE.interpreters:
+        graph = _graph(nodes, inputs, outputs, arrays)
+        results = MODE.run(program, graph, arrays)
+    else:
+        results = program.run(arrays)
     if MODE.users:
         graph = _graph(nodes, inputs, outputs, arrays)
         examine(graph, arrays, results, every=MODE.every > 0)

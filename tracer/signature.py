@@ -14,6 +14,7 @@ from ..ir.size_text import parse_size
 from ..ir.sizes import SizeExpr
 from ..ir.types import BOOL, F64, I64, Shape, TensorType, dtype_of, split_sizes
 from .operators import Operators
+from .trace import place_of
 from .trees import Structure, flatten, paths
 
 _NUMBERS = {float: TensorType(F64, ()), int: TensorType(I64, ())}
@@ -231,6 +232,39 @@ class Reader:
         return any(d == 1 and w != 1 for d, w in zip(kind.shape, wanted, strict=True))
 
 
+def demand_fits(
+    fun: Callable[..., Any],
+    label: str,
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+) -> None:
+    """Raise ArgumentError where a call does not fit the function's parameters."""
+    code = getattr(fun, "__code__", None)
+    if code is None:
+        return
+    positional = code.co_varnames[: code.co_argcount]
+    if len(args) > len(positional) and not code.co_flags & 0x04:
+        raise ArgumentError(
+            f"{label}: takes {len(positional)} arguments, {len(args)} given"
+            f"{place_of(fun)}"
+        )
+    defaults = len(fun.__defaults__ or ())
+    for k, name in enumerate(positional):
+        if k < len(args) and name in options and k >= code.co_posonlyargcount:
+            raise ArgumentError(
+                f"{label}: argument '{name}' is given twice{place_of(fun)}"
+            )
+        needed = k < len(positional) - defaults
+        if k >= len(args) and name not in options and needed:
+            raise ArgumentError(f"{label}: argument '{name}' is missing{place_of(fun)}")
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    for name in options:
+        if name not in known and not code.co_flags & 0x08:
+            raise ArgumentError(
+                f"{label}: there is no argument '{name}'{place_of(fun)}"
+            )
+
+
 def quoted(path: str) -> str:
     """Return a leaf's path with the argument's name in quotes: `'params'['w']`."""
     for at, char in enumerate(path):
@@ -260,4 +294,4 @@ def _argument_names(fun: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(code.co_varnames[skip : code.co_argcount + code.co_kwonlyargcount])
 
 
-__all__ = ["BOOL", "Call", "Kind", "Reader", "Static", "quoted"]
+__all__ = ["BOOL", "Call", "Kind", "Reader", "Static", "demand_fits", "quoted"]

@@ -6,7 +6,7 @@ it; what is called meanwhile goes into the innermost. A trace that is closed ans
 more: its arrays have escaped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..ir.batching import batch
@@ -61,7 +61,9 @@ class Trace:
         # of a gradient: its value, and what comes with it
         self.primals: list[Value] = []
         self.checks: list[Check] = []
-        self.gone: set[Value] = set()  # rows that are arrays of rows now
+        # says whether values are true, where `if` and `while` split the program
+        self.decide: Callable[[Trace, Value], bool] | None = None
+        self.gone: set[Value] = set()  # of programs that were taken back
 
     # -- ops -----------------------------------------------------------------------
 
@@ -139,6 +141,12 @@ class Trace:
         what = described(found[0]._value) if found else "a traced array"
         made = found[0]._value.node if found else None
         where = f"\n  made at: {made.loc}" if made is not None and made.loc else ""
+        if not self.closed:
+            return EscapedValue(
+                f"{what} was used in another trace than its own, that of {self.name}"
+                f"{traced_at(user_loc(3))}{where}"
+                "\n  pass it as an argument, or return it among the residuals"
+            )
         return EscapedValue(
             f"{what} was used after the trace of {self.name} closed"
             f"{traced_at(user_loc(3))}{where}"
@@ -189,16 +197,19 @@ class Trace:
             The array of all rows for each value that depends on these.
         """
         b = self.builder
-        nodes = b.take_back(start)
-        made = batch(b, nodes, batched, size)
+        made = batch(b, b.take_back(start), batched, size)
         values, starts = made.values, made.starts
-        self.gone.update(values)
+        self.leave(values)
         self.adjoints = [
             (_after(starts, start, first), _after(starts, start, last))
             for first, last in self.adjoints
         ]
         self.checks = [self._check_of_rows(check, values) for check in self.checks]
         return values
+
+    def leave(self, values: Iterable[Value]) -> None:
+        """Note values that no node of the program makes any more."""
+        self.gone.update(values)
 
     def _check_of_rows(self, check: Check, values: Mapping[Value, Value]) -> Check:
         if check.failing not in values:
@@ -209,13 +220,13 @@ class Trace:
         return check._replace(value=value, failing=total)
 
     def _stays(self, args: Sequence[Any]) -> None:
-        """Raise EscapedValue where a row of a batch is used outside."""
+        """Raise EscapedValue where a stand-in is used outside."""
         leaves, _ = flatten(list(args))
         for a in leaves:
             if isinstance(a, TracedArray) and a._value in self.gone:
                 raise EscapedValue(
-                    f"{described(a._value)} was used after the function that vmap ran "
-                    f"on rows returned{traced_at(user_loc(3))}"
+                    f"{described(a._value)} was used after the function it stands for "
+                    f"one row or one argument in returned{traced_at(user_loc(3))}"
                     "\n  return it from that function instead of keeping it elsewhere"
                 )
 

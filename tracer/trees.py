@@ -129,14 +129,13 @@ def aligned(structure: Structure, tree: Tree, prefix: bool = False) -> list[Any]
 
 
 def _align(structure: Structure, tree: Tree, prefix: bool, found: list[Any]) -> None:
-    if structure == LEAF or tree is None:
-        found += [tree] * _count(structure)
-        return
-    kind, _, keys, children = structure
     _, other = flatten(tree)
-    if other == LEAF and prefix:
+    if tree is None or (other == LEAF and (prefix or structure == LEAF)):
         found += [tree] * _count(structure)
         return
+    if structure == LEAF:
+        raise LookupError("structures differ")
+    kind, _, keys, children = structure
     same = other != LEAF and other[0] == kind and len(other[3]) == len(children)
     if not same or (kind == "dict" and other[2][0] != keys[0]):
         raise LookupError("structures differ")

@@ -11,7 +11,6 @@ Optimization Methods and Software 33 (2018).
 """
 
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,29 +125,6 @@ def complicated(
     return points - (first * a + second * b + (1.0 - first - second) * c)
 
 
-def jacobian(
-    errors: Callable[..., Any], parameters: Sequence[Array], tangents: Sequence[Any]
-) -> list[Array]:
-    """Return errors' derivatives along tangents, one array of errors' shape for each.
-
-    The gradient of seed . errors is linear in the seed: its derivative by the seed is
-    the Jacobian, so one program, compiled once, gives any column.
-    """
-    count = len(parameters)
-
-    def seeded(*given: Any) -> Any:
-        return np.sum(given[-1] * errors(*given[:-1]))
-
-    def along(seed: Any, *given: Any) -> Any:
-        slopes = pb.grad(seeded, argnums=tuple(range(count)))(*given[:count], seed)
-        pairs = zip(slopes, given[count:], strict=True)
-        return sum(np.sum(slope * tangent) for slope, tangent in pairs)
-
-    column = pb.grad(along)
-    seed = np.zeros_like(errors(*parameters))
-    return [column(seed, *parameters, *tangent) for tangent in tangents]
-
-
 def read_model(folder: str | Path) -> Model:
     """Return the model of a folder of the suite."""
     parents, base, inverse = [], [], []
@@ -194,10 +170,12 @@ def simple_jacobian(
     theta: Array, points: Array, which: Index, model: Model
 ) -> tuple[Array, Array]:
     """Return the errors and their Jacobian, (3 n, 26)."""
-    errors = pb.function(lambda t: simple(t, points, which, model))
-    columns = jacobian(errors, [theta], [[e] for e in np.eye(26)])
-    matrix = np.stack([c.ravel() for c in columns], axis=1)
-    return errors(theta), matrix
+
+    def errors(theta: Any) -> Any:
+        return simple(theta, points, which, model)
+
+    matrix = pb.jacobian(errors, mode="forward")(theta)
+    return pb.function(errors)(theta), matrix.reshape(-1, THETAS)
 
 
 def complicated_jacobian(
@@ -207,13 +185,18 @@ def complicated_jacobian(
 
     A point reads its own u alone, so that one column serves all of them.
     """
-    still, held = np.zeros(26), np.zeros_like(u)
-    tangents = [[held + e, still] for e in np.eye(2)]
-    tangents += [[held, e] for e in np.eye(26)]
-    errors = pb.function(lambda u, t: complicated(u, t, points, which, model))
-    columns = jacobian(errors, [u, theta], tangents)
-    matrix = np.stack([c.ravel() for c in columns], axis=1)
-    return errors(u, theta), matrix
+
+    def errors(u: Any, theta: Any) -> Any:
+        return complicated(u, theta, points, which, model)
+
+    def along(u: Any, theta: Any, du: Any) -> Any:
+        return pb.jvp(errors, (u, theta), (du, None))[1]
+
+    own = pb.vmap(along, in_axes=(None, None, 0), out_axes=-1)
+    sides = np.stack([np.zeros_like(u) + e for e in np.eye(2)])
+    by_theta = pb.jacobian(errors, argnums=1, mode="forward")(u, theta)
+    matrix = np.concatenate([own(u, theta, sides), by_theta], axis=-1)
+    return pb.function(errors)(u, theta), matrix.reshape(-1, 2 + THETAS)
 
 
 def main(folder: str, path: str, kind: str = "simple") -> None:

@@ -33,7 +33,9 @@ def _floor_parts(s: Any, x: Any, y: Any) -> tuple[Any, Any]:
         step = s.floor(s.div(r, y))
         r = s.fma(s.neg(step), y, r)
         q = s.add(q, step)
-    reduced = s.lt(s.abs(r), s.abs(y))
+    # of the other sign, it is short by the step that would have settled it
+    settled = s.or_(s.eq(r, zero), s.not_(s.xor(s.lt(r, zero), s.lt(y, zero))))
+    reduced = s.and_(s.lt(s.abs(r), s.abs(y)), settled)
     nan = s.lit(float("nan"), x)
     finite = s.lt(s.abs(x), s.lit(float("inf"), x))
     # so large a quotient is its own floor; a divisor of 0 leaves it as it is

@@ -293,6 +293,41 @@ cast = elementwise(
 )
 
 
+def _hold_infer(x: TensorType, late: TensorType) -> tuple[TensorType, ...]:
+    if x.shape != late.shape:
+        raise type_error("hold", "operands differ in shape", [x, late])
+    return (x,)
+
+
+def _hold_accept(
+    b: Builder, *args: Operand
+) -> tuple[tuple[Value, ...], dict[str, Any]]:
+    if len(args) != 2:
+        raise op_error(b, "hold", f"takes 2 operands, {len(args)} given", args)
+    return tuple(as_value(b, "hold", x) for x in args), {}
+
+
+def _hold_jvp(
+    b: Builder, tangents: tuple[Value | None, ...], out: Value, x: Value, late: Value
+) -> Value | None:
+    return tangents[0]
+
+
+hold = elementwise(
+    "hold",
+    tf_name=None,
+    arity=2,
+    accept=_hold_accept,
+    infer=_hold_infer,
+    evaluate=lambda x, late: np.array(x),
+    scalar=lambda s, x, late: x,
+    vjp=lambda b, ct, out, x, late: [ct, None],
+    jvp=_hold_jvp,
+    exact=True,
+    doc="The first operand, computed after the second, whose value does not matter.",
+)
+
+
 def _one_operand(b: Builder, x: Operand) -> tuple[tuple[Value, ...], dict[str, Any]]:
     return (as_value(b, "stop_gradient", x),), {}
 

@@ -93,6 +93,17 @@ def _restore(b: Builder, reduced: Value, like: Value, axes: Axes) -> Value:
     return b.broadcast(kept, like.type.shape)
 
 
+def some_axis(b: Builder, x: Value, axes: Axes) -> Call:
+    """Return operand and params of a reduction; one of no axis is one of size 1.
+
+    A scalar is the exception: it has no axis to keep.
+    """
+    rank = x.type.rank
+    if axes or not rank:
+        return (x,), {"axes": axes}
+    return (b.op("expand_dims", x, axes=(rank,)),), {"axes": (rank,)}
+
+
 # --- sum ------------------------------------------------------------------------------
 
 
@@ -106,7 +117,7 @@ def _accept_wide(name: str) -> Accept:
             wide = U64 if kind == "u" else I64
             if value.type.dtype is not wide:
                 value = b.op("cast", value, dtype=wide)
-        return (value,), {"axes": axes}
+        return some_axis(b, value, axes)
 
     return accept
 
@@ -217,7 +228,7 @@ def _accept_extreme(name: str) -> Accept:
     def accept(b: Builder, x: Operand, axis: Any = None, **other: Any) -> Call:
         refuse_keywords(b, name, other, [x])
         value = as_value(b, name, x)
-        return (value,), {"axes": many_axes(b, name, axis, value.type.rank, [x])}
+        return some_axis(b, value, many_axes(b, name, axis, value.type.rank, [x]))
 
     return accept
 

@@ -132,8 +132,9 @@ def _polygamma_body(s: Any, x: Any, *, n: int) -> Any:
     # reflection: the n-th derivative of pi cot(pi x), a polynomial in the cotangent
     sine, cosine = s.sincos(s.mul(s.sub(x, s.rint(x)), s.lit(math.pi, x)))
     cot = s.div(cosine, sine)
-    turned = zero
-    for c in reversed(reference.cot_derivative(n)):
+    first, *rest = reversed(reference.cot_derivative(n))
+    turned = s.lit(float(first), x)  # 0 times the cotangent would be NaN at a pole
+    for c in rest:
         turned = s.fma(turned, cot, s.lit(float(c), x))
     turned = s.mul(turned, s.lit(math.pi ** (n + 1), x))
     mirrored = s.sub(s.neg(made) if n % 2 else made, turned)

@@ -157,8 +157,9 @@ def polygamma(x: Any, *, n: int) -> Array:
         sum_ = _hurwitz(n + 1, np.where(negative, 1 - wide, wide))
         made = Wide((-1) ** (n + 1) * math.factorial(n)) * sum_
         cot = 1 / np.tan(_PI * rest)
-        turned = np.zeros_like(wide)
-        for c in reversed(cot_derivative(n)):
+        first, *others = reversed(cot_derivative(n))
+        turned = np.full_like(wide, first)
+        for c in others:
             turned = turned * cot + c
         mirrored = Wide((-1) ** n) * made - _PI ** Wide(n + 1) * turned
         return np.asarray(np.where(negative, mirrored, made)).astype(dtype)

@@ -21,7 +21,8 @@ def dce(graph: Graph) -> Graph:
     needed: set[Node | None] = {x.node for x in graph.outputs}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if node in needed or Effect.PRINTS in node.primitive.effects:
+        effects = node.primitive.effects
+        if node in needed or (effects and Effect.PRINTS in effects):
             kept.append(node)
             for x in node.operands:
                 needed.add(x.node)

@@ -20,8 +20,15 @@ from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
 from .partition_choose import choose
-from .partition_problem import RECOMPUTE, Roles, find_roles, find_unsized, pose
-from .rebuild import renew, renewed
+from .partition_problem import (
+    RECOMPUTE,
+    Roles,
+    find_lengths,
+    find_roles,
+    find_unsized,
+    pose,
+)
+from .rebuild import renew_all, renewed
 
 
 class Fate(Enum):
@@ -130,10 +137,17 @@ def _needed(
     """Return the nodes that print, and those that `roots` need beyond `given`."""
     found: set[Node] = set()
     needed: set[Node | None] = {x.node for x in roots if x not in given}
+    lengths = find_lengths(joint)
+    add, need = found.add, needed.add
     for node in reversed(joint.nodes):
         if node in needed or node in printing:
-            found.add(node)
-            needed.update([x.node for x in node.operands if x not in given])
+            add(node)
+            for x in node.operands:
+                if x not in given:
+                    need(x.node)
+            if lengths and node in lengths:
+                for x in lengths[node]:
+                    need(x.node)
     return found
 
 
@@ -149,10 +163,10 @@ def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
     makers = {x.node for x in kept}
     residuals = [x for n in joint.nodes if n in makers for x in n.results if x in kept]
     again = [n for n in joint.nodes if n in later and n in roles.forward]
-    unsized = find_unsized(joint)
-    for node in again:
-        if unsized.isdisjoint(node.results):
-            assert node.primitive.cost is Cost.CHEAP, f"{node} would be computed twice"
+    dear = [n for n in again if n.primitive.cost is not Cost.CHEAP]
+    unsized = find_unsized(joint) if dear else set()
+    for node in dear:
+        assert not unsized.isdisjoint(node.results), f"{node} would be computed twice"
     adjoint, reads = _adjoint_half(joint, later, residuals, num_outputs)
     half, replaced = _forward_half(
         joint, forward, outputs, residuals, num_outputs, num_seeds
@@ -191,11 +205,7 @@ def _adjoint_half(
     ]
     new = [Value(x.type, None, k) for k, x in enumerate(old)]
     replaced = dict(zip(old, new, strict=True))
-    nodes = [
-        renew(n, replaced) if len(n.results) == 1 else _with_some_given(n, replaced)
-        for n in joint.nodes
-        if n in later
-    ]
+    nodes = _renewed_but_given(joint.nodes, later, replaced)
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
@@ -214,12 +224,23 @@ def _adjoint_half(
     return adjoint, tuple(taken)
 
 
-def _with_some_given(node: Node, replaced: dict[Value, Value]) -> Node:
-    """Return the node over replaced operands; results that are kept stay inputs."""
-    given = [(x, replaced[x]) for x in node.results if x in replaced]
-    out = renew(node, replaced)
-    replaced.update(given)
-    return out
+def _renewed_but_given(
+    nodes: Sequence[Node], later: set[Node], replaced: dict[Value, Value]
+) -> list[Node]:
+    """Return `later` over replaced operands; results that are kept stay inputs."""
+    out: list[Node] = []
+    run: list[Node] = []
+    for node in nodes:
+        if node not in later:
+            continue
+        run.append(node)
+        if len(node.results) > 1:
+            given = [(x, replaced[x]) for x in node.results if x in replaced]
+            if given:  # rare: of several results some are kept
+                out += renew_all(run, replaced)
+                replaced.update(given)
+                run = []
+    return out + renew_all(run, replaced)
 
 
 def _forward_half(
@@ -241,7 +262,7 @@ def _forward_half(
     )
     replaced = dict(zip(captured, moved, strict=True)) if num_seeds else {}
     nodes = [n for n in joint.nodes if n in forward]
-    half = joint.replace([renew(n, replaced) for n in nodes] if replaced else nodes)
+    half = joint.replace(renew_all(nodes, replaced) if replaced else nodes)
     half.inputs = [*joint.inputs[:first], *moved]
     half.names = [*joint.names[:first], *joint.names[plain:]]
     half.outputs = renewed([*outputs, *residuals], replaced)

@@ -9,6 +9,9 @@ side after pays for it. So the pieces together are as exact as one cut.
 A piece has at least `SMALLEST` values, since many small cuts are slower than one. If it
 has no more than `LARGEST` it is decided by minimum cut, while the values cut add up to
 at most `BUDGET`, smaller parts first. Other pieces follow the linear rule.
+
+Programs repeat themselves, a network in each layer: of small parts that are the same
+numbers one is decided, and counts once.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,9 @@ from .partition_problem import NEVER, Problem
 SMALLEST = 200  # values of a piece, but for the last of a part
 LARGEST = 5_000  # values of one cut
 BUDGET = 5_000  # values of all cuts of a problem
+SMALL = 40  # values of a part that is looked up among those before
+
+_Answer = tuple[int, list[int], list[int]]  # the cost, what is kept, what is not
 
 
 @dataclass(slots=True)
@@ -43,7 +49,20 @@ def decide(problem: Problem, active: Sequence[int]) -> tuple[list[int], list[int
     kept: list[int] = []
     again: list[int] = []
     left = BUDGET
+    known: dict[object, _Answer] = {}
     for part in sorted(_connected(problem, active), key=len):
+        if len(part) <= SMALL and len(part) < SMALLEST:
+            local = _alone(problem, part)
+            needs = tuple([tuple(row) for row in local.needs])
+            key = tuple(local.keep), tuple(local.price), tuple(local.read), needs
+            found = known.get(key)
+            if found is None:
+                exact = len(part) <= min(LARGEST, left)
+                left -= len(part) if exact else 0
+                found = known[key] = (minimum_cut if exact else linear_rule)(local)
+            kept += [part[k] for k in found[1]]
+            again += [part[k] for k in found[2]]
+            continue
         pieces = _articulated(problem, part)
         largest = LARGEST if len(part) <= left else 0
         if largest:
@@ -125,6 +144,17 @@ def _solve(problem: Problem, pieces: Sequence[_Piece], largest: int) -> None:
             piece.kept.append({names[k] for k in kept})
             piece.again.append({names[k] for k in again})
         price_before = max(totals[-1] - totals[0], 0)
+
+
+def _alone(problem: Problem, part: Sequence[int]) -> Problem:
+    """Return a connected part as a problem of its own."""
+    numbers = {k: number for number, k in enumerate(part)}
+    return Problem(
+        [problem.keep[k] for k in part],
+        [problem.price[k] for k in part],
+        [[numbers[u] for u in problem.needs[k]] for k in part],
+        [problem.read[k] for k in part],
+    )
 
 
 def _local(

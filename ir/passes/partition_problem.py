@@ -17,11 +17,11 @@ be kept: no half knows it before it ran the loop. So the loop runs again.
 
 from dataclasses import dataclass, field
 
-from ..forms import Literal, View
+from ..forms import Control, Literal, View
 from ..graph import Graph, Node, Value
 from ..primitive import Cost, Effect
 from ..sizes import SizeExpr, evaluate_size, names_in, product
-from ..subgraph import late_sizes
+from ..subgraph import late_size, late_sizes, mentioned_sizes
 from ..types import TensorType
 
 RECOMPUTE = 4  # cheap ops in a row
@@ -88,12 +88,15 @@ def find_roles(joint: Graph, num_outputs: int, num_seeds: int) -> Roles:
                     late.add(node)
     needed: set[Node | None] = {x.node for x in joint.outputs[:num_outputs]}
     needed |= printing - late
+    lengths = find_lengths(joint)
     forward: set[Node] = set()
     for node in reversed(joint.nodes):
         if node in needed:
             forward.add(node)
             for x in node.operands:
                 needed.add(x.node)
+            if lengths and node in lengths:
+                needed.update([x.node for x in lengths[node]])
     return Roles(num_outputs, num_seeds, forward, late)
 
 
@@ -108,6 +111,7 @@ class _Sweep:
         self.never: set[Node] = set()
         self.depth: dict[Value, int] = {}  # cheap ops since a value that is there
         self.unsized = find_unsized(joint)
+        self.lengths = find_lengths(joint) if self.unsized else {}
         for node in joint.nodes:
             if node in roles.forward:
                 self._forward(node)
@@ -157,7 +161,7 @@ class _Sweep:
             )
         if not early:
             late.update(node.results)
-            for x in node.operands:
+            for x in (*node.operands, *self.lengths.get(node, ())):
                 if x not in late and x not in there:
                     self.read.add(x)
             return
@@ -172,7 +176,8 @@ class _Sweep:
 
 def find_unsized(joint: Graph) -> set[Value]:
     """Return the values whose types have a size that a loop of the program binds."""
-    bound = set(late_sizes(joint.nodes))
+    loops = [node for node in joint.nodes if type(node.primitive.form) is Control]
+    bound = set(late_sizes(loops))
     if not bound:
         return set()
     return {
@@ -183,13 +188,40 @@ def find_unsized(joint: Graph) -> set[Value]:
     }
 
 
+def find_lengths(joint: Graph) -> dict[Node, list[Value]]:
+    """Return what nodes read of loops to know a size that these bind.
+
+    A node may mention such a size and read no value that has it.
+    """
+    bound: dict[str, Value] = {}
+    for node in joint.nodes:
+        name = late_size(node) if node.params else None
+        if name is not None:
+            sized = [x for x in node.results if name in _names(x.type)]
+            bound.update([(name, x) for x in sized[:1]])
+    if not bound:
+        return {}
+    found: dict[Node, list[Value]] = {}
+    for node in joint.nodes:
+        if node.params:
+            mentioned = sorted(mentioned_sizes(node) & bound.keys())
+            read = [bound[n] for n in mentioned if bound[n].node is not node]
+            if read:
+                found[node] = read
+    return found
+
+
+def _names(kind: TensorType) -> set[str]:
+    return {name for d in kind.shape for name in names_in(d)}
+
+
 def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Problem]:
     """Return the values that could be kept, and the choice among them as numbers.
 
     Cost: O(nodes + edges).
     """
     sweep = _Sweep(joint, roles, recompute)
-    there, never = sweep.there, sweep.never
+    there, never, unsized = sweep.there, sweep.never, sweep.unsized
     wanted = sweep.read - there
     found: list[Node] = []
     for node in reversed(joint.nodes):
@@ -219,13 +251,13 @@ def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Probl
                 count = sizes[x.type] = nominal_bytes(x.type)
             numbers[x] = len(values)
             values.append(x)
-            if x in sweep.unsized:
+            if unsized and x in unsized:
                 out.keep.append(_REFUSED)
                 out.price.append(0)
                 out.needs.append(list(needs))
                 out.read.append(x in sweep.read)
                 continue
-            beside = not sweep.unsized.isdisjoint(node.results)
+            beside = bool(unsized) and not unsized.isdisjoint(node.results)
             out.keep.append(_KEEP * count + (_ONE if forward else _MOVED))
             price = 0 if free else _AGAIN * count
             out.price.append(NEVER if node in never or beside else price)

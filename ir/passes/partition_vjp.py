@@ -13,7 +13,7 @@ from ..graph import Graph, Value
 from .partition import Partition, partition
 from .partition_problem import RECOMPUTE
 from .pipeline import run
-from .rebuild import renew, renewed
+from .rebuild import renew_all, renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _seeds_first(
     inputs = [Value(x.type, None, k) for k, x in enumerate([*seeds, *old])]
     replaced = dict(zip(old, inputs[len(seeds) :], strict=True))
     replaced.update({x: inputs[k] for k, x in given.items()})
-    nodes = [renew(node, replaced) for node in half.nodes]
+    nodes = renew_all(half.nodes, replaced)
     out = half.replace(nodes, renewed(half.outputs, replaced))
     out.inputs = inputs
     out.names = [*names, *[half.names[k] for k in rest]]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
+from ..custom import erase
 from ..graph import Graph
 from ..pause import collector_paused
 from ..verify import verify as verify_graph
@@ -35,7 +36,7 @@ NAMES = frozenset({*BY_NAME, REGIONS})
 def run(
     graph: Graph, disable: Collection[str] = frozenset(), verify: bool = True
 ) -> Graph:
-    """Return the graph after all passes.
+    """Return the graph after all passes, custom rules erased.
 
     Args:
         graph: a verified program.
@@ -50,6 +51,7 @@ def run(
     if unknown:
         known = ", ".join([*BY_NAME, REGIONS])
         raise ValueError(f"there is no pass {unknown[0]!r}: use one of {known}")
+    graph = erase(graph)
     for name in PASSES:
         if name in disable:
             continue

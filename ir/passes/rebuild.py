@@ -1,6 +1,6 @@
 """Put values in place of others: what every pass that rewrites needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..builder import Builder
 from ..graph import Graph, Node, Params, Value
@@ -41,6 +41,42 @@ def renew(node: Node, replaced: dict[Value, Value]) -> Node:
     return out
 
 
+def renew_all(nodes: Iterable[Node], replaced: dict[Value, Value]) -> list[Node]:
+    """Return the nodes, in order of definition, each as `renew` gives it.
+
+    Most of the time of a pass that rewrites a big graph goes here, so objects are
+    filled in without a call.
+    """
+    out: list[Node] = []
+    get, add = replaced.get, out.append
+    for node in nodes:
+        operands = node.operands
+        for x in operands:
+            if x in replaced:
+                break
+        else:
+            add(node)
+            continue
+        made = Node.__new__(Node)
+        made.primitive = node.primitive
+        made.operands = tuple([get(x, x) for x in operands])
+        made.params = node.params
+        made.loc = node.loc
+        made.checked = node.checked
+        results: list[Value] = []
+        for old in node.results:
+            x = Value.__new__(Value)
+            x.type = old.type
+            x.node = made
+            x.index = old.index
+            x.cell = None
+            replaced[old] = x
+            results.append(x)
+        made.results = tuple(results)
+        add(made)
+    return out
+
+
 def renewed(values: Sequence[Value], replaced: Mapping[Value, Value]) -> list[Value]:
     """Return the values with replacements."""
     return [replaced.get(x, x) for x in values]
@@ -59,7 +95,7 @@ def with_inputs(
         for k, x in enumerate(graph.inputs[at:])
     ]
     replaced = dict(zip(graph.inputs[at:], moved, strict=True))
-    nodes = [renew(node, replaced) for node in graph.nodes] if moved else graph.nodes
+    nodes = renew_all(graph.nodes, replaced) if moved else graph.nodes
     out = graph.replace(nodes, renewed(graph.outputs, replaced))
     out.inputs = [*graph.inputs[:at], *added, *moved]
     out.names = [*graph.names[:at], *names, *graph.names[at:]]

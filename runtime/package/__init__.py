@@ -16,12 +16,12 @@ from ...codegen.signature import ABI_VERSION, Signature
 from ...ir.errors import PackageError
 from .archive import write_archive
 from .header import header_text
-from .loader import Tree, loader_text
+from .loader import Pair, Tree, loader_text
 from .names import check_symbols, stamp_symbol
 from .publish import publish_files
 from .shared import write_shared
 
-__all__ = ["Tree", "missing_files", "package_files", "write_package"]
+__all__ = ["Pair", "Tree", "missing_files", "package_files", "write_package"]
 
 
 def missing_files(name: str, object_bytes: bytes) -> str:
@@ -44,6 +44,7 @@ def package_files(
     target_triple: str,
     features: Sequence[str],
     argument_trees: Sequence[Mapping[str, Tree] | None] | None = None,
+    pairs: Sequence[Pair] = (),
 ) -> dict[str, bytes]:
     """Return the files of a package by name; see `write_package`."""
     check_symbols(name, [s.symbol for s in signatures])
@@ -83,6 +84,7 @@ def package_files(
             features,
             library,
             stamp,
+            pairs,
         )
         contents[f"{name}.py"] = loader.encode()
     contents[f"{name}.h"] = header.encode()
@@ -100,6 +102,7 @@ def write_package(
     target_triple: str,
     features: Sequence[str],
     argument_trees: Sequence[Mapping[str, Tree] | None] | None = None,
+    pairs: Sequence[Pair] = (),
 ) -> list[Path]:
     """Write a compiled program into a folder: all files or none.
 
@@ -118,6 +121,7 @@ def write_package(
         features: the processor features its code uses.
         argument_trees: how the arguments of each function nest, by parameter; None for
             one parameter an input.
+        pairs: which functions are the halves of a pullback.
 
     Returns:
         The paths of the files.
@@ -137,6 +141,7 @@ def write_package(
             target_triple,
             features,
             argument_trees,
+            pairs,
         ),
     )
 

@@ -135,7 +135,8 @@ def _array_lines(specs: Sequence[ArraySpec], names: Sequence[str]) -> Iterator[s
         shape += "," if len(spec.dims) == 1 else ""
         note = ", 0 or 1 a byte" if spec.dtype == "bool" else ""
         shown = f"{_called(name, spec.name)}, {_C_TYPES[spec.dtype]}"
-        yield f"  {k}: {shown}, shape ({shape}){note}"
+        held = f": {spec.note}" if spec.note else ""
+        yield f"  {k}: {shown}, shape ({shape}){note}{held}"
 
 
 def _called(name: str, original: str) -> str:

@@ -7,6 +7,7 @@ arithmetic printed from parsed size expressions.
 
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
 from ...codegen.signature import ABI_VERSION, ArraySpec, Signature, python_size
@@ -16,6 +17,29 @@ from .names import PYTHON_KEYWORDS, Namer, check_symbols, python_function
 # How results and arguments nest: the number of an array, a list, {"tuple": [...]},
 # {"dict": {...}}, or None.
 Tree = object
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two functions that are one pullback: the loader offers NAME_vjp over them.
+
+    Fields:
+        symbol: the functions are SYMBOL_forward and SYMBOL_backward. The first returns
+            the value and a tuple of residuals; the second takes the cotangent of the
+            value, the inputs it reads again and that tuple.
+        doc: what the loader says of it.
+        reads: numbers of the inputs that SYMBOL_backward takes again.
+    """
+
+    symbol: str
+    doc: str
+    reads: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the function in the loader."""
+        return f"{self.symbol}_vjp"
+
 
 # What Linux calls the instruction sets that change the code LLVM writes. Features
 # outside the table are stated in the module and not looked for.
@@ -82,6 +106,7 @@ def loader_text(
     features: Sequence[str],
     library: str,
     stamp: tuple[str, bytes],
+    pairs: Sequence[Pair] = (),
 ) -> str:
     """Return the text of `NAME.py`.
 
@@ -97,6 +122,7 @@ def loader_text(
             those with `-` in front are left out.
         library: the file name of the shared library.
         stamp: the symbol and the bytes by which the library is recognised.
+        pairs: which functions are the halves of a pullback.
 
     Raises:
         PackageError: a tree does not fit its signature, or names clash.
@@ -106,6 +132,7 @@ def loader_text(
     known = _CPU_FLAGS.get(target_triple.split("-")[0], {})
     flags = tuple((f, known[f]) for f in wanted if f in known)
     shown = [python_function(s.symbol) for s in signatures]
+    shown += [pair.name for pair in pairs]
     if len(set(shown)) != len(shown):
         raise PackageError(f"two functions would have one Python name: {shown}")
     parts = [
@@ -122,8 +149,10 @@ def loader_text(
         f"    {stamp!r},",
         ")\n",
     ]
-    rows = zip(signatures, shown, trees, argument_trees, strict=True)
-    parts += [_function(s, label, tree, args) for s, label, tree, args in rows]
+    rows = zip(signatures, trees, argument_trees, strict=True)
+    parts += [_function(s, tree, args) for s, tree, args in rows]
+    by_symbol = {s.symbol: s for s in signatures}
+    parts += [_pullback(pair, by_symbol[f"{pair.symbol}_forward"]) for pair in pairs]
     text = "\n".join(parts)
     compile(text, f"{name}.py", "exec", dont_inherit=True)
     return text
@@ -179,8 +208,41 @@ def _dims_text(specs: Sequence[ArraySpec], spelled: Mapping[str, str]) -> str:
     return f"({', '.join(shapes)}{',' if len(shapes) == 1 else ''})"
 
 
+def _parameters(
+    signature: Signature, names: Sequence[str]
+) -> tuple[list[str], str, str]:
+    """Return parameters, the text of all with keywords, and what a call passes on."""
+    namer = Namer(PYTHON_KEYWORDS)
+    params = [namer.name(name) for name in names]
+    free = [s for s in signature.sizes if s not in signature.inferable()]
+    keywords = [namer.name(size) for size in free]
+    listed = ", ".join([*params, *(["*", *keywords] if keywords else [])])
+    given = ", ".join(f"{s!r}: {k}" for s, k in zip(free, keywords, strict=True))
+    passed = f"({', '.join(params)}{',' if len(params) == 1 else ''})"
+    return params, listed, f"{passed}, {{{given}}}"
+
+
+def _plain_parameters(signature: Signature) -> dict[str, Tree]:
+    names = Namer(())
+    return {names.name(s.name): k for k, s in enumerate(signature.inputs)}
+
+
+def _pullback(pair: Pair, forward: Signature) -> str:
+    _, listed, passed = _parameters(forward, list(_plain_parameters(forward)))
+    calls = f"_call_{pair.symbol}_forward, _call_{pair.symbol}_backward"
+    return "\n".join(
+        [
+            "",
+            f"def {pair.name}({listed}):",
+            f"    {_literal(pair.doc + chr(10), '    ')}",
+            f"    return _vjp({calls}, {pair.reads!r}, {passed})",
+            "",
+        ]
+    )
+
+
 def _function(
-    signature: Signature, shown: str, tree: Tree, arguments: Mapping[str, Tree] | None
+    signature: Signature, tree: Tree, arguments: Mapping[str, Tree] | None
 ) -> str:
     symbol = signature.symbol
     what = f"results of {symbol}"
@@ -189,16 +251,11 @@ def _function(
         tree = 0 if count == 1 else {"tuple": list(range(count))}
     _check_tree(tree, count, what)
     if arguments is None:
-        names = Namer(())
-        arguments = {names.name(s.name): k for k, s in enumerate(signature.inputs)}
+        arguments = _plain_parameters(signature)
     whole = {"dict": dict(arguments)}
     _check_tree(whole, len(signature.inputs), f"arguments of {symbol}")
-    namer = Namer(PYTHON_KEYWORDS)
-    params = [namer.name(name) for name in arguments]
+    params, listed, passed = _parameters(signature, list(arguments))
     nested = tuple(zip(params, arguments.values(), strict=True))
-    free = [s for s in signature.sizes if s not in signature.inferable()]
-    keywords = [namer.name(size) for size in free]
-    listed = [*params, *(["*", *keywords] if keywords else [])]
     inferred = tuple(
         (signature.sizes.index(dim), number, axis)
         for number, spec in enumerate(signature.inputs)
@@ -206,8 +263,6 @@ def _function(
         if dim in signature.sizes
     )
     spelled = {size: f"s[{k}]" for k, size in enumerate(signature.sizes)}
-    given = ", ".join(f"{s!r}: {k}" for s, k in zip(free, keywords, strict=True))
-    passed = f"({', '.join(params)}{',' if len(params) == 1 else ''})"
     return "\n".join(
         [
             "",
@@ -227,9 +282,9 @@ def _function(
             ")",
             "",
             "",
-            f"def {shown}({', '.join(listed)}):",
+            f"def {python_function(symbol)}({listed}):",
             f"    {_literal(_function_doc(signature), '    ')}",
-            f"    return _call_{symbol}({passed}, {{{given}}})",
+            f"    return _call_{symbol}({passed})",
             "",
         ]
     )
@@ -239,7 +294,10 @@ def _function_doc(signature: Signature) -> str:
     lines = [signature.doc.strip() or f"Call pb_{signature.symbol}.", ""]
     for title, specs in (("Inputs", signature.inputs), ("Results", signature.outputs)):
         lines.append(f"{title}:" if specs else f"{title}: none")
-        lines += [f"    {spec.name}: {spec.type_text()}" for spec in specs]
+        lines += [
+            f"    {spec.name}: {spec.type_text()}" + (spec.note and f": {spec.note}")
+            for spec in specs
+        ]
     return "\n".join([*lines, ""])
 
 

@@ -87,11 +87,9 @@ class _State:
         return address
 
     def room(self, size: int) -> int | None:
-        if size == 0:
-            return None
         if self.workspace.size < size:
             self.workspace = _aligned(size)
-        return _address(self.workspace)
+        return _address(self.workspace) if size else None
 
     def release(self) -> None:
         self.blocks.clear()
@@ -140,13 +138,24 @@ class _Function:
         self.workspace.restype = _ctypes.c_int64
         self.workspace.argtypes = [_ctypes.c_void_p, _ctypes.c_int32]
 
-    def __call__(self, values: tuple[_Any, ...], given: dict[str, _Any]) -> _Any:
+    def __call__(
+        self,
+        values: tuple[_Any, ...],
+        given: dict[str, _Any],
+        said: str = "the keyword",
+    ) -> _Any:
+        return self.run(*self.read(values, given, said))
+
+    def read(
+        self, values: tuple[_Any, ...], given: dict[str, _Any], said: str
+    ) -> tuple[list[_Any], list[int]]:
+        """Return the arrays and sizes of a call; `said` is what gave sizes by name."""
         leaves: dict[int, _Any] = {}
         for (name, tree), value in zip(self.arguments, values, strict=True):
             self._flatten(name, tree, value, leaves)
         arrays = [self._array(spec, leaves[k]) for k, spec in enumerate(self.inputs)]
-        sizes = self._sizes(arrays, given)
-        expected, produced = self.dims(sizes)
+        sizes = self._sizes(arrays, given, said)
+        expected = self.dims(sizes)[0]
         for array, spec, shape in zip(arrays, self.inputs, expected, strict=True):
             if array.shape != shape:
                 raise ValueError(
@@ -154,10 +163,12 @@ class _Function:
                     f"expected {_spec_text(spec)} = {_shape_text(shape)} with "
                     f"{self._sizes_text(sizes)}"
                 )
-        results = [
-            self._result(spec, shape, sizes)
-            for spec, shape in zip(self.outputs, produced, strict=True)
-        ]
+        return arrays, sizes
+
+    def run(self, arrays: list[_Any], sizes: list[int]) -> _Any:
+        """Return the results, nested."""
+        produced = zip(self.outputs, self.dims(sizes)[1], strict=True)
+        results = [self._result(spec, shape, sizes) for spec, shape in produced]
         self._run(arrays, sizes, results)
         return _unflatten(self.result, [r if r.ndim else r[()] for r in results])
 
@@ -222,12 +233,14 @@ class _Function:
             return array
         return _np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
-    def _sizes(self, arrays: list[_Any], given: dict[str, _Any]) -> list[int]:
+    def _sizes(
+        self, arrays: list[_Any], given: dict[str, _Any], said: str
+    ) -> list[int]:
         values: list[int | None] = [None] * len(self.sizes)
         source = [""] * len(self.sizes)
         for name, value in given.items():
             k = self.sizes.index(name)
-            values[k], source[k] = _operator.index(value), "the keyword"
+            values[k], source[k] = _operator.index(value), said
             if not 0 <= _operator.index(value) < 2**63:
                 raise ValueError(f"{self.symbol}: size {name} is {value}")
         for size, number, axis in self.inferred:
@@ -311,6 +324,22 @@ class _Function:
                 f"{status.index} is 0 (operation {status.node})"
             )
         return RuntimeError(f"{name}: the library returned the unknown status {code}")
+
+
+def _vjp(
+    forward: _Any, backward: _Any, reads: tuple[int, ...], values: _Any, given: _Any
+) -> _Any:
+    """Return a value, and its pullback; inputs that it reads again are copied."""
+    arrays, sizes = forward.read(values, given, "the keyword")
+    value, residuals = forward.run(arrays, sizes)
+    taken = [arrays[k].copy() for k in reads]
+    known = dict(zip(forward.sizes, sizes, strict=True))
+
+    def pullback(ct: _Any) -> _Any:
+        """Return a tuple of cotangents; `ct` is nested as the value is."""
+        return backward((ct, *taken, residuals), known, "the value")
+
+    return value, pullback
 
 
 def _spec_text(spec: tuple[str, str, tuple[str, ...]]) -> str:

@@ -265,11 +265,13 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "not scalar": (
         ["compile", "model.py:vector", *X, "--wrt", "x", *OUT],
-        "--wrt x: vector returns f64[n]: a gradient needs a float scalar",
+        "--wrt x: vector returns f64[n]: a gradient needs a float scalar: "
+        "sum the result; --vjp takes any",
     ),
     "several results": (
         ["compile", "model.py:nested", *X, "--wrt", "x", *OUT],
-        "--wrt x: nested returns 5 arrays: a gradient needs one float scalar",
+        "--wrt x: nested returns 5 arrays: a gradient needs one float scalar; "
+        "--vjp takes any",
     ),
     "branch": (
         ["compile", "model.py:branches", *X, *OUT],

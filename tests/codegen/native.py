@@ -7,6 +7,7 @@ Calls happen in a forked child: a fault is a failed test, not a dead test run.
 
 import ctypes
 import faulthandler
+import math
 import mmap
 import os
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from pullback.codegen.lower import Lowered, lower
 from pullback.codegen.target import Target, emit_object, host
@@ -35,8 +37,19 @@ POISON = 0x7FF4DEAD_7FA4BEEF  # a signalling NaN as f64, and as both halves in f
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def add_symbol(name: str, address: int) -> None:
+    """Let objects that are loaded later call a function by name."""
+    llvm.add_symbol(name, address)
+
+
 class Fault(AssertionError):
     """The native code touched memory that is not its own, or died otherwise."""
+
+
+def protect(address: int, length: int, how: int) -> None:
+    """Set what may be done to pages."""
+    failed = _libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length), how)
+    assert not failed, os.strerror(ctypes.get_errno())
 
 
 class Region:
@@ -52,19 +65,15 @@ class Region:
         self.start = PAGE if side == "begin" else (room - nbytes) // align * align
         self.address = base + self.start
         self._body = (base + PAGE, room) if side == "begin" else (base, room)
-        self._protect(base if side == "begin" else base + room, PAGE, NONE)
+        protect(base if side == "begin" else base + room, PAGE, NONE)
         self._open = (PAGE, PAGE + room) if side == "begin" else (0, room)
-
-    def _protect(self, address: int, length: int, how: int) -> None:
-        failed = _libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(length), how)
-        assert not failed, os.strerror(ctypes.get_errno())
 
     @property
     def data(self) -> Array:
         return self.bytes[self.start : self.start + self.nbytes]
 
     def read_only(self) -> None:
-        self._protect(*self._body, READ)
+        protect(*self._body, READ)
 
     def intact(self) -> bool:
         """Whether the bytes around the data are as they were."""
@@ -76,9 +85,13 @@ class Region:
         return all(bool(np.all(part == CANARY)) for part in around)
 
 
-def poison(region: Region) -> None:
-    pattern = np.array([POISON], np.uint64).view(np.uint8)
-    region.data[:] = np.resize(pattern, region.nbytes)
+_POISON = np.array([POISON], np.uint64)
+
+
+def poison(region: Any) -> None:
+    """Fill a region with signalling NaN."""
+    count = region.nbytes
+    region.data[:] = np.repeat(_POISON, -(-count // 8)).view(np.uint8)[:count]
 
 
 def in_child(run: Callable[[], None]) -> None:
@@ -162,44 +175,51 @@ PLAIN = How()
 
 
 class Call:
-    """The memory of one call."""
+    """The memory of one call; `region` makes it, by default in mappings of its own."""
 
-    def __init__(self, code: "Native", arrays: Sequence[Array], side: str) -> None:
+    def __init__(
+        self,
+        code: "Native",
+        arrays: Sequence[Array],
+        side: str,
+        region: Callable[[int, str, int], Any] = Region,
+    ) -> None:
         graph = code.graph
         self.code = code
         env = bind_sizes(graph, [a.shape for a in (*arrays, *graph.captures)], {})
-        self.inputs = [Region(a.nbytes, side, a.itemsize) for a in arrays]
-        for region, a in zip(self.inputs, arrays, strict=True):
-            region.data[:] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
+        self._region = region
+        self.inputs = [region(a.nbytes, side, a.itemsize) for a in arrays]
+        for held, a in zip(self.inputs, arrays, strict=True):
+            held.data[:] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
         self.shapes = [
             tuple(evaluate_size(d, env) for d in x.type.shape) for x in graph.outputs
         ]
         self.outputs = []
         for x, shape in zip(graph.outputs, self.shapes, strict=True):
             item = x.type.dtype.numpy.itemsize
-            region = Region(int(np.prod(shape, dtype=int)) * item, side, item)
-            poison(region)
-            self.outputs.append(region)
+            made = region(math.prod(shape) * item, side, item)
+            poison(made)
+            self.outputs.append(made)
         self.sizes = self._words([env[n] for n in graph.sizes], side)
         needed = code.workspace(self.sizes.address)
         assert needed == evaluate_size(code.lowered.workspace, env)
-        self.work = Region(needed, side, 64)
+        self.work = region(needed, side, 64)
         poison(self.work)
         addresses = (
             [r.address for r in regions] for regions in (self.inputs, self.outputs)
         )
         self.pointers = [self._words(a, side) for a in addresses]
-        self.status = Region(40, side, 8)
+        self.status = region(40, side, 8)
         self.grower = Grower(side)
         ctx = [1 | 56 << 32, self.status.address, self.grower.address, 0, 0, 1, 0]
         self.ctx = self._words(ctx, side)
-        for region in (*self.inputs, self.sizes, self.ctx, *self.pointers):
-            region.read_only()
-        self.result = Region(4, "end", 4)
+        self._read = (*self.inputs, self.sizes, self.ctx, *self.pointers)
+        for held in self._read:
+            held.read_only()
+        self.result = region(4, "end", 4)
 
-    @staticmethod
-    def _words(words: Sequence[int], side: str) -> Region:
-        region = Region(8 * len(words), side, 8)
+    def _words(self, words: Sequence[int], side: str) -> Any:
+        region = self._region(8 * len(words), side, 8)
         region.data[:] = np.array(words, np.int64).view(np.uint8)
         return region
 
@@ -219,6 +239,7 @@ class Call:
         assert code == 0, f"status {code}"
         named = {"workspace": self.work, "status": self.status}
         named |= {f"output {k}": r for k, r in enumerate(self.outputs)}
+        named |= {f"input {k}": r for k, r in enumerate(self._read)}
         for name, region in named.items():
             if not region.intact():
                 raise Fault(f"bytes beside {name} were written")
@@ -227,8 +248,10 @@ class Call:
             dtype = self.code.graph.outputs[k].type.dtype.numpy
             if dtype.itemsize >= 4:
                 bits = region.data.view(f"u{dtype.itemsize}")
-                sign = np.array([POISON], np.uint64).view(bits.dtype)
-                unwritten = np.isin(bits, sign)
+                first, *more = _POISON.view(bits.dtype)
+                unwritten = bits == first
+                for sign in more:
+                    unwritten |= bits == sign
                 assert not unwritten.any(), (
                     f"output {k}: elements {np.flatnonzero(unwritten)[:5]} not written"
                 )

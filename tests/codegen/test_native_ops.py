@@ -221,3 +221,15 @@ def test_integers_wrap_as_those_of_numpy(dtype: str) -> None:
 
 def dtype_name(short: str) -> str:
     return {"i": "int", "u": "uint", "f": "float"}[short[0]] + short[1:]
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_the_sine_of_a_constant_is_made_in_every_block(length: int) -> None:
+    """A sum's loop and its remainder each compute it for themselves."""
+    b = new_builder()
+    b.sizes.append("n")
+    x = b.input(TensorType(dtype_of("float32"), (named("n"),)), "x")
+    graph = b.finish("sines", [b.sum(b.sin(b.integer_pow(x, n=0)), axes=(0,))])
+    for how in (PLAIN, How(fuse=False)):
+        (total,) = natives([graph], how)[0].guarded([np.ones(length, np.float32)])
+        assert np.isclose(total, length * np.sin(1.0), rtol=1e-6)

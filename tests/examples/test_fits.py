@@ -57,6 +57,33 @@ def test_normal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mean [ 0.98" in prints(example, capsys)
 
 
+def test_gaussian_process(capsys: pytest.CaptureFixture[str]) -> None:
+    example = load("gaussian_process.py")
+    x, y = example.data()
+    square = (x[:, None] - x[None, :]) ** 2
+
+    def pair(logs: Any, x: Any, y: Any) -> Any:
+        curve = np.exp(2 * logs[1] - 0.5 * square * np.exp(-2 * logs[0]))
+        noise = np.exp(2 * logs[2]) * np.eye(x.size)
+        inverse = np.linalg.inv(curve + noise)
+        weights = inverse @ y
+        value = -stats.multivariate_normal(np.zeros(x.size), curve + noise).logpdf(y)
+        by_length = curve * square * np.exp(-2 * logs[0])
+        # half the trace of K^-1 dK, less half of w' dK w where w = K^-1 y
+        slopes = [
+            0.5 * np.sum((inverse - np.outer(weights, weights)) * change)
+            for change in (by_length, 2 * curve, 2 * noise)
+        ]
+        return value, np.array(slopes)
+
+    found = example.fit(x, y)
+    agree(found, by_hand(pair, np.log([2.0, 1.0, 0.5]), (x, y)))
+    mean, deviation = example.predict(found.x, x, y, x[:9])
+    errors = np.abs(mean - example.curve(x[:9]))
+    assert np.all(errors < 3 * deviation)
+    assert ", true 0.2\n" in prints(example, capsys)
+
+
 def test_counts(capsys: pytest.CaptureFixture[str]) -> None:
     example = load("counts.py")
     x, counts = example.data()

@@ -1,16 +1,17 @@
 """Batching of every op: the results of a batch are the stacked results of its rows."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from op_samples import named_samples, params_of, sample_arrays, type_of, types_of
-from pullback.ir.batching import batch_graph
+from pullback.ir.batching import batch, batch_graph
 from pullback.ir.builder import Builder
-from pullback.ir.errors import IndexOutOfRange
+from pullback.ir.errors import GraphError, IndexOutOfRange, OpTypeError
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import OPS
-from pullback.ir.primitive import as_results
+from pullback.ir.primitive import DERIVED, as_results
 from pullback.ir.sizes import named
 from pullback.ir.types import F64
 from pullback.ir.verify import verify
@@ -101,3 +102,38 @@ def test_an_index_outside_raises_in_any_row(index):
     places[1, 1] = index
     with pytest.raises(IndexOutOfRange, match="out of range for axis 0 with size 12"):
         interpret(made, [np.ones((3, 4)), places])
+
+
+def test_a_rule_that_does_not_fit_is_named():
+    table = {
+        **OPS,
+        "reshape": replace(OPS["reshape"], batch=lambda b, n, has, x, **p: x),
+    }
+    b = Builder(table)
+    x = b.input(type_of(np.ones((2, 3))), "x")
+    graph = b.finish("f", [b.reshape(x, shape=(6,))])
+    said = r"batching rule of reshape: f64\[4,2,3\] for f64\[4,6\]"
+    with pytest.raises(OpTypeError, match=said):
+        batch_graph(graph, [True], 4, table=table)
+    with pytest.raises(
+        OpTypeError, match=r"batch: f64\[2,3\] is not 4 times f64\[2,3\]"
+    ):
+        batch(b, graph.nodes, {x: x}, 4)
+    bare = {**OPS, "reshape": replace(OPS["reshape"], batch=DERIVED)}
+    b = Builder(bare)
+    x = b.input(type_of(np.ones((2, 3))), "x")
+    graph = b.finish("f", [b.reshape(x, shape=(6,))])
+    with pytest.raises(
+        GraphError, match="reshape has no batching rule, and none follo"
+    ):
+        batch_graph(graph, [True], 4, table=bare)
+
+
+def test_what_does_not_depend_on_the_batch_stays():
+    b = Builder(OPS)
+    x, y = (b.input(type_of(np.ones(3)), name) for name in "xy")
+    once = b.sin(y)
+    graph = b.finish("f", [b.mul(x, once), once])
+    made = batch_graph(graph, [True, False], 4)
+    assert graph.nodes[0] in made.nodes
+    assert [str(z.type) for z in made.outputs] == ["f64[4,3]", "f64[4,3]"]

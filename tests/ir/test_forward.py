@@ -1,5 +1,7 @@
 """Tangents of every op: against differences, and against its cotangents."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from op_samples import (
@@ -10,12 +12,14 @@ from op_samples import (
     one_op,
     params_of,
     sample_arrays,
+    type_of,
     types_of,
 )
 from pullback.ir.builder import Builder
-from pullback.ir.forward import pushforward
+from pullback.ir.errors import GradientLookupError, OpTypeError
+from pullback.ir.forward import jvp_graph, pushforward
 from pullback.ir.ops import OPS
-from pullback.ir.primitive import NON_DIFFERENTIABLE, Rule
+from pullback.ir.primitive import NON_DIFFERENTIABLE, UNREGISTERED, Rule
 from pullback.ir.sizes import named
 from pullback.ir.types import F64
 
@@ -48,10 +52,6 @@ def drawn(program, rng):
 def dot(xs, ys):
     pairs = zip(xs, ys, strict=True)
     return sum(float(np.sum(x.astype(float) * y.astype(float))) for x, y in pairs)
-
-
-def sizes_of(sample):
-    return (0, 1, 7) if any(None in shape for shape in sample.shapes) else (7,)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7])
@@ -152,3 +152,62 @@ def test_sizes_may_be_symbolic(op, sample):
 def test_what_has_no_derivative_has_no_tangent():
     for op in OPS.values():
         assert (op.jvp is NON_DIFFERENTIABLE) == (op.vjp is NON_DIFFERENTIABLE), op
+
+
+# --- what rules must not do -----------------------------------------------------------
+
+
+def planted(name, **changes):
+    return {**OPS, name: replace(OPS[name], **changes)}
+
+
+def pushed_through(table, name):
+    b = Builder(table)
+    x = b.input(type_of(np.ones(3)), "x")
+    y = b.op(name, x)
+    return pushforward(b, b.nodes, {x: b.input(x.type, "t")}, [y])
+
+
+def test_an_op_without_a_rule_is_named():
+    for changes in ({"jvp": UNREGISTERED}, {"vjp": UNREGISTERED}):
+        with pytest.raises(GradientLookupError, match="no entry for: sin") as caught:
+            pushed_through(planted("sin", **changes), "sin")
+        assert caught.value.__notes__ == ["  a tangent reaches it"]
+
+
+def test_a_rule_that_does_not_fit_is_named():
+    table = planted("sin", jvp=lambda b, ts, y, x: b.sum(ts[0], axes=(0,)))
+    said = r"jvp rule of sin: tangent of result 0 is f64\[\], the result f64\[3\]"
+    with pytest.raises(OpTypeError, match=said):
+        pushed_through(table, "sin")
+    b = Builder(planted("lu", jvp=lambda b, ts, out, x: [None]))
+    x = b.input(type_of(np.ones((2, 2))), "x")
+    b.lu(x)
+    with pytest.raises(OpTypeError, match="jvp rule of lu: 1 tangents for 4 results"):
+        pushforward(b, b.nodes, {x: b.input(x.type, "t")}, [])
+
+
+def test_programs_with_tangents():
+    b = Builder(OPS)
+    x, k = b.input(type_of(np.ones(3)), "x"), b.input(type_of(np.ones(3, int)), "k")
+    graph = b.finish("f", [b.sin(x), k, b.constant(1.0)], ["y", "k", "one"])
+    made = jvp_graph(graph, [0])
+    assert made.names == ["x", "k", "tangent of x"]
+    assert made.output_names == ["y", "k", "one", "tangent of y", "tangent of one"]
+    with pytest.raises(
+        OpTypeError, match=r"f: no tangent of k, i64\[3\] is not a float"
+    ):
+        jvp_graph(graph, [1])
+
+
+def test_tangents_of_values_in_the_middle():
+    b = Builder(OPS)
+    x = b.input(type_of(np.ones(3)), "x")
+    y = b.sin(x)
+    z = b.mul(y, y)
+    t = b.input(x.type, "t")
+    dx, dy, dz = pushforward(b, b.nodes, {y: t}, [x, y, z])
+    assert dx is None
+    assert dy is t
+    found = Program(b, [x, t], [dz])([np.ones(3), np.ones(3)])
+    np.testing.assert_allclose(found[0], 2 * np.sin(np.ones(3)), rtol=1e-15)

@@ -52,7 +52,7 @@ def test_everything() -> None:
     assert lines[3].startswith("pullback: value_and_grad of loss was compiled before,")
     assert lines[6] == (
         "pullback: grad of loss(x: f64[2,2]): "
-        "argument 'x': shape f64[3] before, f64[2,2] now"
+        "argument 'x': shape f64[3] before, f64[2,2] now (1 axis before, 2 now)"
     )
 
 

@@ -102,3 +102,33 @@ def test_a_piece_beyond_the_limit_follows_the_linear_rule(monkeypatch):
     assert cost_of(problem, set(choose(problem))) is not None
     assert calls
     assert min(calls) > 3
+
+
+def repeated(problem, times):
+    out = Problem()
+    count = len(problem.keep)
+    for k in range(times):
+        out.keep += problem.keep
+        out.price += problem.price
+        out.read += problem.read
+        out.needs += [[k * count + u for u in needs] for needs in problem.needs]
+    return out
+
+
+def test_parts_that_are_the_same_are_cut_once(monkeypatch):
+    # 0 and 1 are read by a product each of 2 and 3, which both 4 and 5 need
+    needs = [[], [], [0, 1], [0, 1], [2, 3], [2, 3]]
+    one = Problem([40] * 6, [NEVER, NEVER, *[7] * 4], needs, [False] * 4 + [True] * 2)
+    want, _, _ = minimum_cut(one)
+    sizes = []
+    monkeypatch.setattr(
+        partition_pieces,
+        "minimum_cut",
+        lambda local: sizes.append(len(local.keep)) or minimum_cut(local),
+    )
+    many = repeated(one, 3_000)
+    assert cost_of(many, set(choose(many))) == 3_000 * want, "the budget is for 833"
+    assert len(sizes) == 1
+    many.keep[-1] = 39
+    choose(many)
+    assert len(sizes) == 3, "the last is another"

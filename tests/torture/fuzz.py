@@ -24,6 +24,7 @@ from pullback.ir.adjoint import grad_graph
 from pullback.ir.errors import OpTypeError
 from pullback.ir.graph import Graph, Value
 from pullback.ir.interpreter import bind_sizes
+from pullback.ir.ops import OPS
 from pullback.ir.passes import pipeline
 from pullback.ir.passes.dce import dce
 from pullback.ir.passes.rebuild import renew, renewed
@@ -34,16 +35,15 @@ from pullback.ir.text import print_graph
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / "torture"), str(TESTS / "codegen"), str(TESTS / "ir")]
 
-from compare import assert_close, scale_of  # noqa: E402
 from native import Fault, How, assert_same_bits, guarded, native  # noqa: E402
+from node_checks import check_node  # noqa: E402
 from op_samples import resolve  # noqa: E402
-from programs_at_random import random_program  # noqa: E402
+from programs_at_random import WIDE, Made, Style, random_program  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 
-ULPS = 8.0  # of an elementary function
-SUMMED = 4.0  # of a sum, relative to the sum of magnitudes, for each doubling
 PASSES = pipeline.NAMES
+IOTA = OPS["iota"]
 BASE = How(fuse=False, disable=PASSES)
 
 
@@ -61,62 +61,13 @@ def ways() -> dict[str, How]:
     }
 
 
-# --- one node against its reference ---------------------------------------------------
+def instrumented(graph: Graph, literals: bool = True) -> tuple[Graph, list[Value]]:
+    """The program with every value as an output, and those values.
 
-
-def check_node(node: Any, held: Mapping[Value, Array], env: Mapping[str, int]) -> None:
-    """Compare a node's results with its reference on the operands' native values."""
-    operands = [held[x] for x in node.operands]
-    params = {k: resolve(v, env) for k, v in node.params.items()}
-    op = node.primitive
-    form = type(op.form).__name__
-    got = [held[x] for x in node.results]
-    with np.errstate(all="ignore"):
-        if form in ("Contract", "Reduce", "Scatter") and not op.exact:
-            wanted = as_results(op.evaluate(*operands, **params))
-            sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in operands]
-            bound = as_results(op.evaluate(*sizes, **params))
-            for x, y, room in zip(got, wanted, bound, strict=True):
-                if x.dtype.kind != "f" or op.name in ("max", "min"):
-                    assert_close([x], [y], op.name)
-                    continue
-                big = np.asarray(room, np.float64)
-                finite = np.isfinite(big) & np.isfinite(y)
-                count = max((a.size for a in operands), default=1)
-                slack = SUMMED * (2 + np.log2(max(count, 1))) * np.finfo(x.dtype).eps
-                away = np.abs(x.astype(np.float64) - y)
-                good = ~finite | (away <= slack * big) | (x == y)
-                assert good.all(), f"{op.name}: {x[~good][:3]}, {y[~good][:3]} expected"
-            return
-        if op.name == "fma":
-            x, y, _ = operands
-            wanted = as_results(op.evaluate(*operands))
-            info = np.finfo(x.dtype)
-            term = np.abs(x.astype(np.float64) * y) * 2.0**-60
-            away = np.abs(got[0].astype(np.float64) - wanted[0])
-            room = float(info.eps) * np.abs(wanted[0]) + term + info.smallest_subnormal
-            same = (got[0] == wanted[0]) | (away <= room)
-            same |= np.isnan(got[0]) & np.isnan(wanted[0])
-            same |= ~np.isfinite(x * y) | ~np.isfinite(wanted[0])
-            assert same.all(), (op.name, got[0][~same][:3], wanted[0][~same][:3])
-            return
-        wide = operands
-        if not op.exact and form == "Map":
-            single = [a.dtype == np.float32 for a in operands]
-            if any(single):
-                wide = [a.astype(np.float64) for a in operands]
-        wanted = as_results(op.evaluate(*wide, **params))
-        if wide is not operands:
-            wanted = tuple(
-                np.asarray(w).astype(g.dtype) for w, g in zip(wanted, got, strict=True)
-            )
-    scale = scale_of(op, operands)
-    assert_close(got, wanted, op.name, 0.0 if op.exact else ULPS, scale)
-
-
-def instrumented(graph: Graph) -> tuple[Graph, list[Value]]:
-    """The program with every value as an output, and those values."""
-    values = [x for node in graph.nodes for x in node.results]
+    Constants may be left out: whoever uses one is checked with it.
+    """
+    nodes = [n for n in graph.nodes if literals or n.operands or n.primitive is IOTA]
+    values = [x for node in nodes for x in node.results]
     full = graph.replace(graph.nodes, [*values, *graph.outputs])
     full.output_names = [f"out{k}" for k in range(len(full.outputs))]
     return full, values
@@ -131,6 +82,7 @@ class Failure(Exception):
     def __init__(self, way: str, output: int, what: str) -> None:
         super().__init__(f"{way}: {what}")
         self.way, self.output = way, output
+        self.seed = -1
 
 
 def base_run(graph: Graph, arrays: Sequence[Array]) -> dict[Value, Array]:
@@ -144,14 +96,36 @@ def base_run(graph: Graph, arrays: Sequence[Array]) -> dict[Value, Array]:
         made = native(full, BASE).guarded(arrays)
     except (Fault, AssertionError) as error:
         raise Failure("base", -1, str(error)) from None
+    return check_nodes(graph, arrays, values, made)
+
+
+def check_nodes(
+    graph: Graph,
+    arrays: Sequence[Array],
+    values: Sequence[Value],
+    made: Sequence[Array],
+) -> dict[Value, Array]:
+    """Return every value of a program after checking each node.
+
+    `values` are those of `instrumented`, `made` what the native code gave for them.
+
+    Raises:
+        Failure: a node is wrong.
+    """
     held = dict(zip(graph.inputs, [*arrays, *graph.captures], strict=True))
     held.update(zip(values, made, strict=False))
     env = bind_sizes(graph, [held[x].shape for x in graph.inputs], {})
-    for node in graph.nodes:
-        try:
-            check_node(node, held, env)
-        except AssertionError as error:
-            raise Failure("node", -1, str(error)) from None
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            if node.results[0] not in held:
+                params = {k: resolve(v, env) for k, v in node.params.items()}
+                made = as_results(node.primitive.evaluate(**params))
+                held.update(zip(node.results, made, strict=True))
+                continue
+            try:
+                check_node(node, held, env)
+            except AssertionError as error:
+                raise Failure("node", -1, str(error)) from None
     return held
 
 
@@ -181,7 +155,12 @@ def check_program(
     held = base_run(graph, arrays)
     for name in chosen:
         run_way(graph, arrays, held, name)
-    floats = [held[x].ravel() for x in graph.outputs if x.type.dtype.is_float]
+    return finite_part([held[x] for x in graph.outputs])
+
+
+def finite_part(results: Sequence[Array]) -> float:
+    """Return which part of the floats is finite."""
+    floats = [x.ravel() for x in results if x.dtype.kind == "f"]
     total = np.concatenate([f.astype(np.float64) for f in floats] or [np.zeros(1)])
     return float(np.mean(np.isfinite(total))) if total.size else 1.0
 
@@ -279,23 +258,51 @@ def shrink(
 # --- many programs --------------------------------------------------------------------
 
 
-def one(seed: int, counts: Counter[str], chosen: Sequence[str] = ()) -> None:
+ORDERS = (0, 1, 1, 2)  # how often a program is differentiated; the last if it is small
+
+
+def differentiated(made: Made, order: int) -> Graph:
+    """Return a program, its gradient, or the gradient of that."""
+    graph = made.graph
+    for _ in range(order if made.wrt else 0):
+        graph = grad_graph(graph, made.wrt)
+    return graph
+
+
+def count_program(
+    counts: Counter[str], made: Made, graph: Graph, order: int, part: float
+) -> None:
+    """Count what a program that was checked is made of."""
+    counts["programs"] += 1
+    counts[f"order {order if made.wrt else 0}"] += 1
+    counts["nodes"] += len(graph.nodes)
+    size = len(made.graph.nodes)
+    top = next((k for k in (12, 20, 40, 60) if size <= k), None)
+    counts[f"of up to {top} nodes" if top else "of more than 60 nodes"] += 1
+    counts["mostly finite"] += part > 0.5
+    counts.update(f"form {type(n.primitive.form).__name__}" for n in graph.nodes)
+    counts.update(f"dtype {x.type.dtype.name}" for n in graph.nodes for x in n.results)
+
+
+def one(
+    seed: int,
+    counts: Counter[str],
+    chosen: Sequence[str] = (),
+    style: Style = WIDE,
+    orders: Sequence[int] = ORDERS,
+) -> None:
     """Make, differentiate and check one program.
 
     Raises:
         Failure: with the program, cut down, as a note.
     """
     rng = random.Random(seed)
-    made = random_program(rng)
-    order = rng.choice((0, 1, 1, 2) if len(made.graph.nodes) < 16 else (0, 1, 1))
-    graph = made.graph
-    floats = made.wrt
+    made = random_program(rng, style)
+    order = rng.choice(orders if len(made.graph.nodes) < 16 else orders[:-1])
     try:
-        for _ in range(order):
-            if floats:
-                graph = grad_graph(graph, floats)
+        graph = differentiated(made, order)
     except OpTypeError as error:
-        counts[f"skipped: {str(error).splitlines()[0][:60]}"] += 1
+        counts[f"no program: {str(error).splitlines()[0][:60]}"] += 1
         return
     arrays = made.arrays(rng)
     names = list(chosen or ["fused", rng.choice(list(ways())[1:])])
@@ -309,13 +316,8 @@ def one(seed: int, counts: Counter[str], chosen: Sequence[str] = ()) -> None:
             "\n".join(f"{a.dtype}{list(a.shape)} {a!r}" for a in few)[:4000]
         )
         raise
-    counts["programs"] += 1
     counts.update(f"compiled {name}" for name in names)
-    counts[f"order {order}"] += 1
-    counts["nodes"] += len(graph.nodes)
-    counts["mostly finite"] += part > 0.5
-    for node in graph.nodes:
-        counts[f"form {type(node.primitive.form).__name__}"] += 1
+    count_program(counts, made, graph, order, part)
 
 
 def main() -> None:

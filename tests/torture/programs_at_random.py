@@ -2,22 +2,24 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pullback.ir.forms import Map
-from pullback.ir.graph import Graph, Value
+from pullback.ir.graph import Value
 from pullback.ir.ops import OPS, new_builder
-from pullback.ir.sizes import SizeExpr, evaluate_size, named, smax
+from pullback.ir.sizes import SizeExpr, evaluate_size, named
 from pullback.ir.types import BOOL, DTYPES, F32, F64, I64, DType, TensorType
+from steps_at_random import Steps
+from styles_at_random import SMALL, WIDE, Made, Style
 
-Array = np.ndarray[Any, Any]
+__all__ = ["SMALL", "WIDE", "Generator", "Made", "Style", "random_program"]
+
 Size = int | SizeExpr
 
 LARGEST = 3000  # elements of one value
 LENGTHS = (2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 40)
-INTEGERS = ("i64", "i64", "i32", "i8", "u8", "u32", "u64")
+INTEGERS = ("i64", "i64", "i32", "i16", "i8", "u8", "u16", "u32", "u64")
 
 
 def _maps(arity: int) -> list[str]:
@@ -41,50 +43,15 @@ TESTS = ("eq", "ne", "lt", "le", "gt", "ge")
 TAME = ("sin", "cos", "tanh", "sigmoid", "add", "sub", "mul", "maximum", "minimum")
 
 
-@dataclass
-class Made:
-    """A program with a float scalar as first output, and what to feed it."""
-
-    graph: Graph
-    wrt: list[int]
-    env: dict[str, int]
-
-    def arrays(self, rng: random.Random) -> list[Array]:
-        """Draw the inputs: small dyadic numbers, so comparisons meet ties."""
-        draw = np.random.default_rng(rng.getrandbits(32))
-        out = []
-        for x in self.graph.inputs:
-            shape = [evaluate_size(d, self.env) for d in x.type.shape]
-            dtype = x.type.dtype
-            if dtype.is_float:
-                made = draw.integers(-24, 25, shape) / 8
-                if draw.random() < 0.1:
-                    odd = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, 1e300])
-                    made = np.where(
-                        draw.random(shape) < 0.1, draw.choice(odd, shape), made
-                    )
-                if draw.random() < 0.4:
-                    made = made + draw.normal(size=shape)
-            elif dtype is BOOL:
-                made = draw.integers(0, 2, shape)
-            elif dtype is I64:
-                made = draw.integers(-2, 2, shape)  # in range of every axis
-            else:
-                low = 0 if dtype.kind == "u" else -100
-                made = draw.integers(low, 100, shape)
-            with np.errstate(all="ignore"):
-                out.append(np.asarray(made).astype(dtype.numpy))
-        return out
-
-
-class Generator:
+class Generator(Steps):
     """A program being made."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, style: Style) -> None:
         self.rng = rng
+        self.style = style
         self.b = new_builder(strict=rng.random() < 0.2)
         self.env: dict[str, int] = {}
-        for name in rng.choice(((), ("n",), ("n",), ("n", "m"))):
+        for name in rng.choice(style.names):
             self.b.sizes.append(name)
             self.env[name] = rng.choice(LENGTHS)
         if self.env and rng.random() < 0.05:
@@ -101,7 +68,7 @@ class Generator:
     def length(self) -> Size:
         if self.env and self.rng.random() < 0.6:
             return named(self.rng.choice(list(self.env)))
-        return self.rng.choice((1, 2, 3, 4, 5, 6, 8, 17, 33))
+        return self.rng.choice(self.style.lengths)
 
     def input(self, dtype: DType, shape: tuple[Size, ...]) -> Value:
         x = self.b.input(TensorType(dtype, shape), f"x{len(self.b.inputs)}")
@@ -113,7 +80,7 @@ class Generator:
         for name in self.env:
             self.input(self.main, (named(name),))
         for k in range(self.rng.randrange(1, 4)):
-            rank = self.rng.choice((0, 1, 2, 2, 3))
+            rank = self.rng.choice(self.style.ranks)
             shape = tuple(self.length() for _ in range(rank))
             if self.count(shape) > LARGEST // 4:
                 shape = shape[:1]
@@ -121,9 +88,9 @@ class Generator:
             dtype = self.main
             if kind < 0.15:
                 dtype = F32 if self.main is F64 else F64
-            elif kind < 0.25:
+            elif kind < 0.4:
                 dtype = DTYPES[self.rng.choice(INTEGERS)]
-            elif kind < 0.3:
+            elif kind < 0.47:
                 dtype = BOOL
             self.input(dtype, shape)
 
@@ -180,6 +147,9 @@ class Generator:
             (self.contracted, 3), (self.gathered, 2), (self.scattered, 1),
             (self.constant, 1), (self.centred, 1), (self.sized, 1),
             (self.scanned, 1), (self.overwritten, 1), (self.bits, 1),
+            (self.multiplied, 0.5), (self.shifted, 0.5), (self.diagonal, 0.7),
+            (self.counted, 0.4), (self.asked, 0.3), (self.held, 0.2),
+            (self.derived, 0.3), (self.factored, 0.4),
         )  # fmt: skip
         names, weights = zip(*kinds, strict=True)
         made = self.rng.choices(names, weights)[0]()
@@ -297,55 +267,6 @@ class Generator:
                 self.rng.shuffle(dims)
         return tuple(dims)
 
-    def sliced(self) -> Value:
-        x = self.rng.choice(self.values)
-        start: list[Size] = []
-        step: list[int] = []
-        size: list[Size] = []
-        for d in x.type.shape:
-            kind = self.rng.randrange(5)
-            if kind == 0:
-                spec: tuple[Size, int, Size] = (0, 1, d)
-            elif kind == 1:
-                spec = (d - 1, -1, d)
-            elif kind == 2:
-                spec = (1, 1, smax(d - 1, 0)) if d != 1 else (0, 1, 1)
-            elif kind == 3:
-                spec = (0, 2, (d + 1) // 2)
-            else:
-                spec = (d - 1, -2, (d + 1) // 2)
-            for held, part in zip((start, step, size), spec, strict=True):
-                held.append(part)  # type: ignore[attr-defined]
-        return self.b.slice(x, start=tuple(start), step=tuple(step), size=tuple(size))
-
-    def placed(self) -> Value:
-        x = self.rng.choice(self.values)
-        start, step, shape = [], [], []
-        for d in x.type.shape:
-            by = self.rng.choice((1, 1, 2, -1, 3))
-            first = self.rng.choice((0, 1, 2))
-            span = (d if by in (1, -1) else d * abs(by)) + first + self.rng.randrange(2)
-            start.append(first if by > 0 else first + d - 1)
-            step.append(by)
-            shape.append(span)
-        return self.b.place(x, start=tuple(start), step=tuple(step), shape=tuple(shape))
-
-    def joined(self) -> Value | None:
-        x = self.pick(lambda v: v.type.rank > 0)
-        if x is None:
-            return None
-        axis = self.rng.randrange(x.type.rank)
-        rest = (x.type.shape[:axis], x.type.shape[axis + 1 :])
-        parts = [
-            y
-            for y in self.values
-            if y.type.dtype is x.type.dtype
-            and y.type.rank == x.type.rank
-            and (y.type.shape[:axis], y.type.shape[axis + 1 :]) == rest
-        ]
-        chosen = self.rng.choices(parts, k=self.rng.randrange(1, 4))
-        return self.b.concatenate(x, *chosen, axis=axis)
-
     def reduced(self) -> Value | None:
         x = self.pick(lambda v: v.type.dtype.kind in "fiu" and v.type.rank > 0)
         if x is None:
@@ -414,90 +335,28 @@ class Generator:
             k for k, d in enumerate(x.type.shape) if evaluate_size(d, self.env) >= 2
         ]
 
-    def scattered(self) -> Value | None:
-        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.kind in "fiu")
-        if x is None:
-            return None
-        axis = self.rng.choice(self.wide_axes(x))
-        picked = self.b.take(x, self.indices(x.type.shape[axis]), axis=axis)
-        ids = picked.node.operands[1]
-        return self.b.scatter_add(picked, ids, axis=axis, shape=x.type.shape)
-
-    def overwritten(self) -> Value | None:
-        """Fold values into an array at integers."""
-        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.is_float)
-        if x is None:
-            return None
-        axis = self.rng.choice(self.wide_axes(x))
-        ids = self.indices(x.type.shape[axis])
-        picked = self.b.sin(self.b.take(x, ids, axis=axis))
-        name = self.rng.choice([f"scatter_{k}" for k in ("set", "max", "min", "mul")])
-        out: Value = self.b.op(name, picked, ids, x, axis=axis)
-        return out
-
-    def scanned(self) -> Value | None:
-        """A running sum, product or recurrence."""
-        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
-        if x is None:
-            return None
-        params = {
-            "axis": self.rng.randrange(x.type.rank),
-            "reverse": self.rng.random() < 0.5,
-        }
-        kind = self.rng.randrange(4)
-        if kind == 0:
-            return self.b.recurrence(self.b.sin(x), self.fitted(x), **params)
-        if kind == 1:
-            return self.b.shift(
-                x, axis=params["axis"], by=self.rng.choice((-2, -1, 1, 3))
-            )
-        out: Value = self.b.op(self.rng.choice(("cumsum", "cumprod")), x, **params)
-        return out
-
-    def bits(self) -> Value | None:
-        x = self.pick(lambda v: v.type.dtype.kind in "iu")
-        if x is None:
-            return None
-        if self.rng.random() < 0.2:
-            return self.b.invert(x)
-        name = self.rng.choice(("and", "or", "xor"))
-        return self.b.op(f"bitwise_{name}", x, self.fitted(x))
-
     def constant(self) -> Value:
         shape = self.rng.choice(((2,), (3,), (2, 3)))
         count = int(np.prod(shape))
         made = np.array([self.rng.randrange(-16, 17) / 4 for _ in range(count)])
         return self.b.constant(made.reshape(shape), self.main)
 
-    def centred(self) -> Value | None:
-        """A fold broadcast back: what normalisations do."""
-        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
-        if x is None:
-            return None
-        axis = self.rng.randrange(x.type.rank)
-        mean = self.b.sum(x, axes=(axis,))
-        back = self.b.broadcast(self.b.expand_dims(mean, axes=(axis,)), x.type.shape)
-        return self.b.op(self.rng.choice(("sub", "mul", "add")), x, back)
 
-    def sized(self) -> Value | None:
-        """A size as a number of the program."""
-        if not self.env:
-            return None
-        x = self.real()
-        size = named(self.rng.choice(list(self.env))) + self.rng.randrange(3)
-        return self.b.mul(x, self.b.constant(size, x.type.dtype, x.type.shape))
-
-
-def random_program(rng: random.Random) -> Made:
+def random_program(rng: random.Random, style: Style = WIDE) -> Made:
     """Return a program whose first output is a float scalar."""
-    g = Generator(rng)
+    g = Generator(rng, style)
     g.start()
-    for _ in range(rng.randrange(5, 61 if rng.random() < 0.3 else 25)):
+    (low, high, _), *_ = rng.choices(
+        style.nodes, [weight for *_, weight in style.nodes]
+    )
+    wanted = rng.randrange(low, high) - 5 * style.sums
+    g.step()
+    while len(g.b.nodes) < wanted:
         g.step()
     b = g.b
     loss = b.constant(0.0, g.main)
     floats = [x for x in g.values if x.type.dtype.is_float]
-    for x in floats[-4:]:
+    for x in floats[-style.sums :]:
         total = b.sum(b.sin(x), axes=tuple(range(x.type.rank)))
         loss = b.add(loss, b.cast(total, dtype=g.main))
     others = rng.sample(g.values, min(len(g.values), 4))

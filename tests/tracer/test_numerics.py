@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pullback as pb
 import pytest
-from pullback.tracer.numerics import MODE
+from pullback.tracer.mode import MODE
 
 X = np.array([1.0, 0.0, 2.0])
 GOOD = np.array([1.0, 3.0, 2.0])

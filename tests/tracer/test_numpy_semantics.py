@@ -268,3 +268,14 @@ def test_every_public_name_is_exported_and_documented() -> None:
         AttributeError, match="module 'pullback' has no attribute 'nix'"
     ):
         pb.nix  # noqa: B018 - the lookup is the test
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min"])
+def test_a_reduction_of_no_axis_leaves_elements(name: str) -> None:
+    x = np.array([[-0.0, 2.0, 3.0]])
+    reduce = getattr(np, name)
+    got = pb.function(lambda x: reduce(x, axis=()))(x)
+    wanted = reduce(x, axis=())
+    assert got.tobytes() == wanted.tobytes()
+    again = pb.grad(lambda x: np.sum(reduce(x, axis=()) ** 2))(x)
+    np.testing.assert_array_equal(again, 2 * x)
