@@ -140,7 +140,9 @@ class ModuleBuilder:
                     item.node, schedule, checks, self.registers,
                     partial(self._functions, item.node, symbol, checks, regions),
                 )  # fmt: skip
-                made.append((control, Launch(0, buffers, writes, (0,) * len(buffers))))
+                zeros = (0,) * len(buffers)
+                launch = Launch(0, buffers, writes, zeros, _locs(item))
+                made.append((control, launch))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))

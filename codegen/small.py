@@ -19,6 +19,7 @@ from ..ir.forms import (
     Place,
     Reduce,
     Scan,
+    Scatter,
     View,
 )
 from ..ir.graph import Node
@@ -178,6 +179,9 @@ def _work(node: Node) -> int | None:
     if isinstance(form, Gather):
         extent = node.operands[0].type.shape[node.params["axis"]]
         return result * (int(str(extent)) + 4)
+    if isinstance(form, Scatter):
+        extent = node.results[0].type.shape[node.params["axis"]]
+        return count_of(node.operands[0].type) * (3 * int(str(extent)) + 4)
     if isinstance(form, Control):
         return _control_work(node, form.kind)
     return None
