@@ -30,6 +30,7 @@ from .plan import FARTHEST, Bound, KernelPlan, Planner
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats, describe
+from .revolve import RevolvePlan
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
@@ -73,6 +74,8 @@ class Lowered:
         if any(x.loops for x in self.regions.values()):
             return True
         plans = [self.plans[x.kernel] for x in self.launches]
+        if any(isinstance(x, RevolvePlan) for x in plans):
+            return True
         held = [x.control if isinstance(x, RegisterPlan) else x for x in plans]
         return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in held)
 

@@ -198,7 +198,7 @@ def _control_work(node: Node, kind: str) -> int | None:
     if kind == "scan":
         # the steps are written one after the other
         return total * length if isinstance(length, int) else None
-    if kind == "while" and params["trips"] is not None:
+    if kind == "revolve" or params.get("trips") is not None:
         return None
     return total + 4
 

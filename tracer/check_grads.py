@@ -13,6 +13,7 @@ import numpy as np
 from ..ir.errors import ArgumentError, GradientMismatch
 from .function import function
 from .gradient import grad
+from .pushing import jvp
 from .signature import quoted
 from .trace import name_of, place_of
 from .trees import flatten, paths, unflatten
@@ -24,14 +25,15 @@ TOLERANCES: dict[str, tuple[float, float, float]] = {
     "float64": (6e-6, 1e-6, 1e-8),
     "float32": (5e-3, 2e-3, 2e-4),
 }
-MODES = ("rev",)
+MODES = ("fwd", "rev")
+_GIVES = {"fwd": "tangent gives", "rev": "gradient gives"}
 
 
 def check_grads(
     fun: Callable[..., Any],
     *args: Any,
     order: int = 2,
-    modes: "str | Sequence[str]" = MODES,
+    modes: "str | Sequence[str]" = ("rev",),
     rtol: float | None = None,
     atol: float | None = None,
     step: float | None = None,
@@ -44,7 +46,7 @@ def check_grads(
         args: where to check: arrays of floats are moved, the rest stays. The function
             must be smooth there.
         order: the highest derivative to check.
-        modes: `rev`, derivatives by cotangents.
+        modes: `rev` for derivatives by cotangents, `fwd` for those by tangents.
         rtol: how much both numbers may differ relative to the larger one; by dtype.
         atol: how much they may differ in any case; by dtype.
         step: of the difference, relative to the largest element; by dtype.
@@ -55,7 +57,8 @@ def check_grads(
         ArgumentError: there is nothing to check, or no such mode.
     """
     name = name_of(fun)
-    for mode in (modes,) if isinstance(modes, str) else modes:
+    wanted = (modes,) if isinstance(modes, str) else modes
+    for mode in wanted:
         if mode not in MODES:
             raise ArgumentError(
                 f"check_grads: there is no mode {mode!r}: use {' or '.join(MODES)}"
@@ -78,12 +81,22 @@ def check_grads(
         found, _ = flatten(fun(*unflatten(structure, given)))
         return [y for y in found if _is_float(y)]
 
-    rng = np.random.default_rng(seed)
-    current: Callable[[list[Any]], list[Any]] = on_floats
-    for k in range(1, order + 1):
-        current = _check(
-            current, xs, [where[j] for j in at], name, k, rtol, atol, step, rng
-        )
+    for mode in wanted:
+        rng = np.random.default_rng(seed)
+        current: Callable[[list[Any]], list[Any]] = on_floats
+        for k in range(1, order + 1):
+            current = _check(
+                current,
+                xs,
+                [where[j] for j in at],
+                name,
+                mode,
+                k,
+                rtol,
+                atol,
+                step,
+                rng,
+            )
 
 
 def _named(fun: Callable[..., Any], k: int) -> str:
@@ -102,13 +115,17 @@ def _check(
     xs: list[Array],
     where: Sequence[str],
     name: str,
+    mode: str,
     order: int,
     rtol: float | None,
     atol: float | None,
     step: float | None,
     rng: "np.random.Generator",
 ) -> Callable[[list[Any]], list[Any]]:
-    """Check one order; returns the gradient for the cotangent that was drawn."""
+    """Check one order; returns the gradient for the cotangent that was drawn.
+
+    Forward it is the tangent along a direction that was drawn.
+    """
     value = function(fun)
     ys = [np.asarray(y) for y in value(xs)]
     if not ys:
@@ -122,7 +139,7 @@ def _check(
         return total
 
     gradient: Callable[[list[Any]], list[Any]] = grad(product)
-    found = gradient(xs)
+    found = gradient(xs) if mode == "rev" else []
     # what the results' last bits come to in the inner product
     size = sum(
         float(np.sum(np.square(_wide(y) * ct))) for y, ct in zip(ys, cts, strict=True)
@@ -141,7 +158,15 @@ def _check(
             float(np.sum((_wide(a) - _wide(b)) * ct))
             for a, b, ct in zip(high, low, cts, strict=True)
         ) / (2 * h)
-        analytic = float(np.sum(_wide(found[k]) * (_wide(up) - _wide(down)))) / (2 * h)
+        along = _wide(up) - _wide(down)
+        if mode == "rev":
+            analytic = float(np.sum(_wide(found[k]) * along)) / (2 * h)
+        else:
+            moves: list[Any] = [None] * len(xs)
+            moves[k] = np.asarray(along / (2 * h), x.dtype)
+            _, made = jvp(value, (xs,), (moves,))
+            pairs = zip(made, cts, strict=True)
+            analytic = sum(float(np.sum(_wide(t) * ct)) for t, ct in pairs)
         noise = np.finfo(_coarsest(ys)).eps * size / h
         allowed = (
             (absolute if atol is None else atol)
@@ -151,11 +176,14 @@ def _check(
         if not abs(numeric - analytic) <= allowed:
             raise GradientMismatch(
                 f"check_grads of {name}: argument {quoted(path)} {x.dtype}"
-                f"{list(x.shape)}, order {order}: the gradient gives {analytic:.12g} "
+                f"{list(x.shape)}, order {order}: the {_GIVES[mode]} {analytic:.12g} "
                 f"along a random direction, central differences {numeric:.12g} "
                 f"with step {h:.3g}; {allowed:.3g} apart is allowed"
             )
-    return gradient
+    if mode == "rev":
+        return gradient
+    us = [np.asarray(rng.standard_normal(x.shape), x.dtype) for x in xs]
+    return lambda moved: jvp(fun, (moved,), (us,))[1]
 
 
 def _wide(x: Any) -> Array:

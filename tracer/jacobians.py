@@ -19,6 +19,7 @@ from .array import TracedArray
 from .builders import ArrayBuilder
 from .function import one_class
 from .gradient import Gradient, Sources, grad, inherit
+from .identities import picked
 from .pushing import tangents_of
 from .trace import Trace, name_of, place_of
 from .trees import Structure, flatten, paths, unflatten
@@ -197,9 +198,10 @@ def _spread(
     b = trace.builder
     count = product(stand_in.type.shape)
     nodes = b.take_back(start)
-    rows = identity(b, stand_in.type)
+    known, nodes = picked(b, nodes, stand_in)
+    known[stand_in] = identity(b, stand_in.type)
     b.nodes += nodes
-    values = trace.spread(len(b.nodes) - len(nodes), {stand_in: rows}, count)
+    values = trace.spread(len(b.nodes) - len(nodes), known, count)
     return [
         None
         if x is None

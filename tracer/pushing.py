@@ -11,14 +11,24 @@ from ..ir.passes.partition_vjp import split_jvp
 from .array import TracedArray
 from .function import Function, function, one_class
 from .halves import Halves, compile_halves, seed_array
+from .signature import Static
 from .state import STATE
 from .trace import Trace, name_of, place_of
 from .trees import Structure, aligned, flatten, paths, unflatten
 
 
+class _Setting:
+    """A static argument, which is one leaf whatever it is."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
 def is_setting(leaf: Any) -> bool:
     """Return whether a leaf is no array: it is passed on as it is."""
-    return isinstance(leaf, (bool, str, bytes)) or callable(leaf)
+    return isinstance(leaf, (bool, str, bytes, _Setting)) or callable(leaf)
 
 
 def tangents_of(
@@ -92,7 +102,9 @@ class _Moved:
         self, trace: Trace, fun: Callable[..., Any], primals: Any, name: str
     ) -> None:
         self._trace, self._name, self._fun = trace, name, fun
-        leaves, self._structure = flatten(tuple(primals))
+        static = fun._reader.static_argnums if isinstance(fun, Function) else ()
+        held = [_Setting(p) if k in static else p for k, p in enumerate(primals)]
+        leaves, self._structure = flatten(tuple(held))
         given: list[Any] = list(leaves)
         self._values: list[Value] = []
         for k, leaf in enumerate(leaves):
@@ -104,7 +116,8 @@ class _Moved:
                 array = given[k] = trace.alias(array)
             self._values.append(array._value)
         start = len(trace.builder.nodes)
-        result = fun(*unflatten(self._structure, given))
+        args = unflatten(self._structure, given)
+        result = fun(*[a.held if type(a) is _Setting else a for a in args])
         found, self._result = flatten(result)
         what = f"{name}: a result"
         self._outputs = [trace.lift(leaf, what)._value for leaf in found]
@@ -169,10 +182,17 @@ def jvp(
         )
     made = fun.made.get("jvp") if isinstance(fun, Function) else None
     if made is None:
-        made = one_class(Pushforward, fun, f"jvp of {name_of(fun)}")
+        checked = fun._check_numerics if isinstance(fun, Function) else False
+        label = f"jvp of {name_of(fun)}"
+        made = one_class(Pushforward, fun, label, check_numerics=checked)
         if isinstance(fun, Function):
             fun.made["jvp"] = made
-    value, tangent = made(tuple(primals), tuple(tangents))
+    held = list(primals)
+    if STATE.trace is None and isinstance(fun, Function):
+        for k in fun._reader.static_argnums:
+            if k < len(held):
+                held[k] = Static(held[k])
+    value, tangent = made(tuple(held), tuple(tangents))
     return value, tangent
 
 

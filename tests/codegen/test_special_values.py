@@ -26,7 +26,7 @@ from pullback.ir.types import TensorType, dtype_of
 sys.path.append(str(Path(__file__).parents[1] / "ir"))
 sys.path.append(str(Path(__file__).parents[1] / "torture"))
 
-from fuzz import check_node
+from node_checks import check_node
 from op_samples import named_samples, params_of, sample_arrays, types_of
 
 Array = np.ndarray[Any, Any]

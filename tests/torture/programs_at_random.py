@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from pullback.ir.forms import Map
-from pullback.ir.graph import Graph, Value
+from pullback.ir.graph import Value
 from pullback.ir.ops import OPS, new_builder
-from pullback.ir.sizes import SizeExpr, evaluate_size, named, smax
+from pullback.ir.sizes import SizeExpr, evaluate_size, named
 from pullback.ir.types import BOOL, DTYPES, F32, F64, I64, DType, TensorType
 from steps_at_random import Steps
+from styles_at_random import SMALL, WIDE, Made, Style
 
-Array = np.ndarray[Any, Any]
+__all__ = ["SMALL", "WIDE", "Generator", "Made", "Style", "random_program"]
+
 Size = int | SizeExpr
 
 LARGEST = 3000  # elements of one value
@@ -40,74 +41,6 @@ def _maps(arity: int) -> list[str]:
 UNARY, BINARY, TERNARY = _maps(1), _maps(2), _maps(3)
 TESTS = ("eq", "ne", "lt", "le", "gt", "ge")
 TAME = ("sin", "cos", "tanh", "sigmoid", "add", "sub", "mul", "maximum", "minimum")
-
-
-class Style(NamedTuple):
-    """How large programs are."""
-
-    lengths: tuple[int, ...]  # of axes that are numbers; of named sizes: LENGTHS
-    sums: int  # values that the first output, a scalar, sums
-    nodes: tuple[tuple[int, int, float], ...]  # ranges of nodes, and their weights
-    names: tuple[tuple[str, ...], ...]  # of sizes
-    ranks: tuple[int, ...]
-
-
-#: Much in one program, many shapes.
-WIDE = Style(
-    (1, 2, 3, 4, 5, 6, 8, 17, 33),
-    4,
-    ((10, 50, 0.7), (50, 150, 0.3)),
-    ((), ("n",), ("n",), ("n", "m")),
-    (0, 1, 2, 2, 3),
-)
-#: From 5 to 60 nodes, most up to 20; few shapes, so that kernels repeat.
-SMALL = Style(
-    (1, 2, 3),
-    1,
-    ((5, 12, 0.65), (12, 20, 0.25), (20, 45, 0.1)),
-    (("n", "m"),),
-    (0, 1, 2, 2, 3),
-)
-
-SPECIAL = (np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, 1e-40, 1e300)
-
-
-@dataclass
-class Made:
-    """A program with a float scalar as first output, and what to feed it."""
-
-    graph: Graph
-    wrt: list[int]
-    env: dict[str, int]
-
-    def arrays(self, rng: random.Random) -> list[Array]:
-        """Draw the inputs: small dyadic numbers, so comparisons meet ties."""
-        draw = np.random.default_rng(rng.getrandbits(32))
-        out = []
-        for x in self.graph.inputs:
-            shape = [evaluate_size(d, self.env) for d in x.type.shape]
-            dtype = x.type.dtype
-            if dtype.is_float:
-                made = draw.integers(-24, 25, shape) / 8
-                if draw.random() < 0.1:
-                    info = np.finfo(dtype.numpy)
-                    edges = (info.max, info.smallest_normal, info.smallest_subnormal)
-                    odd = np.array([*SPECIAL, *(float(x) for x in edges)])
-                    made = np.where(
-                        draw.random(shape) < 0.1, draw.choice(odd, shape), made
-                    )
-                if draw.random() < 0.4:
-                    made = made + draw.normal(size=shape)
-            elif dtype is BOOL:
-                made = draw.integers(0, 2, shape)
-            elif dtype is I64:
-                made = draw.integers(-2, 2, shape)  # in range of every axis
-            else:
-                low = 0 if dtype.kind == "u" else -100
-                made = draw.integers(low, 100, shape)
-            with np.errstate(all="ignore"):
-                out.append(np.asarray(made).astype(dtype.numpy))
-        return out
 
 
 class Generator(Steps):
@@ -334,55 +267,6 @@ class Generator(Steps):
                 self.rng.shuffle(dims)
         return tuple(dims)
 
-    def sliced(self) -> Value:
-        x = self.rng.choice(self.values)
-        start: list[Size] = []
-        step: list[int] = []
-        size: list[Size] = []
-        for d in x.type.shape:
-            kind = self.rng.randrange(5)
-            if kind == 0:
-                spec: tuple[Size, int, Size] = (0, 1, d)
-            elif kind == 1:
-                spec = (d - 1, -1, d)
-            elif kind == 2:
-                spec = (1, 1, smax(d - 1, 0)) if d != 1 else (0, 1, 1)
-            elif kind == 3:
-                spec = (0, 2, (d + 1) // 2)
-            else:
-                spec = (d - 1, -2, (d + 1) // 2)
-            for held, part in zip((start, step, size), spec, strict=True):
-                held.append(part)  # type: ignore[attr-defined]
-        return self.b.slice(x, start=tuple(start), step=tuple(step), size=tuple(size))
-
-    def placed(self) -> Value:
-        x = self.rng.choice(self.values)
-        start, step, shape = [], [], []
-        for d in x.type.shape:
-            by = self.rng.choice((1, 1, 2, -1, 3))
-            first = self.rng.choice((0, 1, 2))
-            span = (d if by in (1, -1) else d * abs(by)) + first + self.rng.randrange(2)
-            start.append(first if by > 0 else first + d - 1)
-            step.append(by)
-            shape.append(span)
-        return self.b.place(x, start=tuple(start), step=tuple(step), shape=tuple(shape))
-
-    def joined(self) -> Value | None:
-        x = self.pick(lambda v: v.type.rank > 0)
-        if x is None:
-            return None
-        axis = self.rng.randrange(x.type.rank)
-        rest = (x.type.shape[:axis], x.type.shape[axis + 1 :])
-        parts = [
-            y
-            for y in self.values
-            if y.type.dtype is x.type.dtype
-            and y.type.rank == x.type.rank
-            and (y.type.shape[:axis], y.type.shape[axis + 1 :]) == rest
-        ]
-        chosen = self.rng.choices(parts, k=self.rng.randrange(1, 4))
-        return self.b.concatenate(x, *chosen, axis=axis)
-
     def reduced(self) -> Value | None:
         x = self.pick(lambda v: v.type.dtype.kind in "fiu" and v.type.rank > 0)
         if x is None:
@@ -451,78 +335,11 @@ class Generator(Steps):
             k for k, d in enumerate(x.type.shape) if evaluate_size(d, self.env) >= 2
         ]
 
-    def scattered(self) -> Value | None:
-        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.kind in "fiu")
-        if x is None:
-            return None
-        axis = self.rng.choice(self.wide_axes(x))
-        picked = self.b.take(x, self.indices(x.type.shape[axis]), axis=axis)
-        ids = picked.node.operands[1]
-        return self.b.scatter_add(picked, ids, axis=axis, shape=x.type.shape)
-
-    def overwritten(self) -> Value | None:
-        """Fold values into an array at integers."""
-        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.is_float)
-        if x is None:
-            return None
-        axis = self.rng.choice(self.wide_axes(x))
-        ids = self.indices(x.type.shape[axis])
-        picked = self.b.sin(self.b.take(x, ids, axis=axis))
-        name = self.rng.choice([f"scatter_{k}" for k in ("set", "max", "min", "mul")])
-        out: Value = self.b.op(name, picked, ids, x, axis=axis)
-        return out
-
-    def scanned(self) -> Value | None:
-        """A running sum, product or recurrence."""
-        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
-        if x is None:
-            return None
-        params = {
-            "axis": self.rng.randrange(x.type.rank),
-            "reverse": self.rng.random() < 0.5,
-        }
-        kind = self.rng.randrange(4)
-        if kind == 0:
-            return self.b.recurrence(self.b.sin(x), self.fitted(x), **params)
-        if kind == 1:
-            return self.b.shift(
-                x, axis=params["axis"], by=self.rng.choice((-2, -1, 1, 3))
-            )
-        out: Value = self.b.op(self.rng.choice(("cumsum", "cumprod")), x, **params)
-        return out
-
-    def bits(self) -> Value | None:
-        x = self.pick(lambda v: v.type.dtype.kind in "iu")
-        if x is None:
-            return None
-        if self.rng.random() < 0.2:
-            return self.b.invert(x)
-        name = self.rng.choice(("and", "or", "xor"))
-        return self.b.op(f"bitwise_{name}", x, self.fitted(x))
-
     def constant(self) -> Value:
         shape = self.rng.choice(((2,), (3,), (2, 3)))
         count = int(np.prod(shape))
         made = np.array([self.rng.randrange(-16, 17) / 4 for _ in range(count)])
         return self.b.constant(made.reshape(shape), self.main)
-
-    def centred(self) -> Value | None:
-        """A fold broadcast back: what normalisations do."""
-        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
-        if x is None:
-            return None
-        axis = self.rng.randrange(x.type.rank)
-        mean = self.b.sum(x, axes=(axis,))
-        back = self.b.broadcast(self.b.expand_dims(mean, axes=(axis,)), x.type.shape)
-        return self.b.op(self.rng.choice(("sub", "mul", "add")), x, back)
-
-    def sized(self) -> Value | None:
-        """A size as a number of the program."""
-        if not self.env:
-            return None
-        x = self.real()
-        size = named(self.rng.choice(list(self.env))) + self.rng.randrange(3)
-        return self.b.mul(x, self.b.constant(size, x.type.dtype, x.type.shape))
 
 
 def random_program(rng: random.Random, style: Style = WIDE) -> Made:

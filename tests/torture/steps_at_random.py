@@ -1,4 +1,4 @@
-"""Steps of a random program that come in one op at a time: folds, bits, matrices.
+"""Steps of a random program: what moves elements, running folds, bits, matrices.
 
 A mixin of `programs_at_random.Generator`, which holds the builder, the values made so
 far and the random numbers.
@@ -12,7 +12,7 @@ import numpy as np
 from pullback.ir.builder import Builder
 from pullback.ir.graph import Value
 from pullback.ir.ops.factorization import part
-from pullback.ir.sizes import SizeExpr
+from pullback.ir.sizes import SizeExpr, named, smax
 from pullback.ir.types import DTYPES, I64, TensorType
 
 Size = int | SizeExpr
@@ -31,6 +31,10 @@ class Steps:
     fitted: Callable[[Value], Value]
     length: Callable[[], Size]
     count: Callable[[tuple[Size, ...]], int]
+    env: dict[str, int]
+    indexable: Callable[[Value], bool]
+    wide_axes: Callable[[Value], list[int]]
+    indices: Callable[[Size], Value]
 
     def multiplied(self) -> Value | None:
         """A product over axes."""
@@ -84,6 +88,122 @@ class Steps:
         if self.rng.random() < 0.5:
             return self.b.mask_mul(self.fitted(x), x)
         return self.b.polygamma(x, n=self.rng.choice((1, 1, 2, 3)))
+
+    def overwritten(self) -> Value | None:
+        """Fold values into an array at integers."""
+        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.is_float)
+        if x is None:
+            return None
+        axis = self.rng.choice(self.wide_axes(x))
+        ids = self.indices(x.type.shape[axis])
+        picked = self.b.sin(self.b.take(x, ids, axis=axis))
+        name = self.rng.choice([f"scatter_{k}" for k in ("set", "max", "min", "mul")])
+        out: Value = self.b.op(name, picked, ids, x, axis=axis)
+        return out
+
+    def scanned(self) -> Value | None:
+        """A running sum, product or recurrence."""
+        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
+        if x is None:
+            return None
+        params = {
+            "axis": self.rng.randrange(x.type.rank),
+            "reverse": self.rng.random() < 0.5,
+        }
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            return self.b.recurrence(self.b.sin(x), self.fitted(x), **params)
+        if kind == 1:
+            return self.b.shift(
+                x, axis=params["axis"], by=self.rng.choice((-2, -1, 1, 3))
+            )
+        out: Value = self.b.op(self.rng.choice(("cumsum", "cumprod")), x, **params)
+        return out
+
+    def bits(self) -> Value | None:
+        x = self.pick(lambda v: v.type.dtype.kind in "iu")
+        if x is None:
+            return None
+        if self.rng.random() < 0.2:
+            return self.b.invert(x)
+        name = self.rng.choice(("and", "or", "xor"))
+        return self.b.op(f"bitwise_{name}", x, self.fitted(x))
+
+    def centred(self) -> Value | None:
+        """A fold broadcast back: what normalisations do."""
+        x = self.pick(lambda v: v.type.dtype.is_float and v.type.rank > 0)
+        if x is None:
+            return None
+        axis = self.rng.randrange(x.type.rank)
+        mean = self.b.sum(x, axes=(axis,))
+        back = self.b.broadcast(self.b.expand_dims(mean, axes=(axis,)), x.type.shape)
+        return self.b.op(self.rng.choice(("sub", "mul", "add")), x, back)
+
+    def sized(self) -> Value | None:
+        """A size as a number of the program."""
+        if not self.env:
+            return None
+        x = self.real()
+        size = named(self.rng.choice(list(self.env))) + self.rng.randrange(3)
+        return self.b.mul(x, self.b.constant(size, x.type.dtype, x.type.shape))
+
+    def scattered(self) -> Value | None:
+        x = self.pick(lambda v: self.indexable(v) and v.type.dtype.kind in "fiu")
+        if x is None:
+            return None
+        axis = self.rng.choice(self.wide_axes(x))
+        picked = self.b.take(x, self.indices(x.type.shape[axis]), axis=axis)
+        ids = picked.node.operands[1]
+        return self.b.scatter_add(picked, ids, axis=axis, shape=x.type.shape)
+
+    def joined(self) -> Value | None:
+        x = self.pick(lambda v: v.type.rank > 0)
+        if x is None:
+            return None
+        axis = self.rng.randrange(x.type.rank)
+        rest = (x.type.shape[:axis], x.type.shape[axis + 1 :])
+        parts = [
+            y
+            for y in self.values
+            if y.type.dtype is x.type.dtype
+            and y.type.rank == x.type.rank
+            and (y.type.shape[:axis], y.type.shape[axis + 1 :]) == rest
+        ]
+        chosen = self.rng.choices(parts, k=self.rng.randrange(1, 4))
+        return self.b.concatenate(x, *chosen, axis=axis)
+
+    def placed(self) -> Value:
+        x = self.rng.choice(self.values)
+        start, step, shape = [], [], []
+        for d in x.type.shape:
+            by = self.rng.choice((1, 1, 2, -1, 3))
+            first = self.rng.choice((0, 1, 2))
+            span = (d if by in (1, -1) else d * abs(by)) + first + self.rng.randrange(2)
+            start.append(first if by > 0 else first + d - 1)
+            step.append(by)
+            shape.append(span)
+        return self.b.place(x, start=tuple(start), step=tuple(step), shape=tuple(shape))
+
+    def sliced(self) -> Value:
+        x = self.rng.choice(self.values)
+        start: list[Size] = []
+        step: list[int] = []
+        size: list[Size] = []
+        for d in x.type.shape:
+            kind = self.rng.randrange(5)
+            if kind == 0:
+                spec: tuple[Size, int, Size] = (0, 1, d)
+            elif kind == 1:
+                spec = (d - 1, -1, d)
+            elif kind == 2:
+                spec = (1, 1, smax(d - 1, 0)) if d != 1 else (0, 1, 1)
+            elif kind == 3:
+                spec = (0, 2, (d + 1) // 2)
+            else:
+                spec = (d - 1, -2, (d + 1) // 2)
+            for held, piece in zip((start, step, size), spec, strict=True):
+                held.append(piece)  # type: ignore[attr-defined]
+        return self.b.slice(x, start=tuple(start), step=tuple(step), size=tuple(size))
 
     # -- matrices ----------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ def test_right_gradients_pass(dtype: str) -> None:
     params = {"w": W.astype(dtype), "b": np.asarray(0.9, dtype)[()]}
     pb.check_grads(model, params, X.astype(dtype), 3)
     pb.check_grads(np.sin, np.asarray(0.4, dtype), order=4)
+    pb.check_grads(model, params, X.astype(dtype), 3, modes=("fwd", "rev"))
+    pb.check_grads(np.sin, np.asarray(0.4, dtype), order=3, modes="fwd")
 
 
 def test_python_floats_and_other_leaves() -> None:
@@ -50,6 +52,8 @@ def test_a_wrong_rule_is_caught(monkeypatch: pytest.MonkeyPatch, factor: float) 
         r"differences -?[0-9.e-]+ with step 6\.6e-06; [0-9.e-]+ apart is allowed",
     ):
         pb.check_grads(model, {"w": W, "b": 0.9}, X)
+    with pytest.raises(pb.GradientMismatch, match="order 1: the tangent gives"):
+        pb.check_grads(model, {"w": W, "b": 0.9}, X, modes="fwd")
 
 
 def test_other_arguments_are_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +84,8 @@ def test_what_cannot_be_checked() -> None:
     def f(x: Any) -> Any:
         return x * 2
 
-    with pytest.raises(pb.ArgumentError, match="no mode 'fwd': use rev"):
-        pb.check_grads(f, 1.0, modes="fwd")
+    with pytest.raises(pb.ArgumentError, match="no mode 'up': use fwd or rev"):
+        pb.check_grads(f, 1.0, modes="up")
     with pytest.raises(pb.ArgumentError, match="f has no float argument\n  defined at"):
         pb.check_grads(f, 1)
     with pytest.raises(pb.ArgumentError, match="order is at least 1, got 0"):

@@ -88,14 +88,26 @@ def test_jvp_is_linear_in_its_tangent_and_takes_numbers() -> None:
     assert t.dtype == np.float32
 
 
+def test_static_arguments_are_passed_on() -> None:
+    made = pb.function(lambda x, powers: sum(x**k for k in powers), static_argnums=1)
+    value, t = pb.jvp(made, (X, (1, 2)), (np.ones(3), None))
+    close(value, X + X**2)
+    close(t, 1 + 2 * X)
+    inside = pb.function(lambda x: pb.jvp(made, (x, (1, 3)), (x, None))[1])
+    close(inside(X), X + 3 * X**3)
+    _, push = pb.linearize(made, X, (1, 2))
+    close(push(np.ones(3), None), 1 + 2 * X)
+    mapped = pb.vmap(made, in_axes=(0, None))(np.stack([X, X]), (1, 2))
+    close(mapped, np.stack([X + X**2] * 2))
+    close(pb.jacobian(made)(X, (1, 2)), np.diag(1 + 2 * X))
+
+
 def test_derivatives_mix() -> None:
-    third = -2 * np.sin(X) * 3 + 6 * np.cos(X) - np.sin(X) * X * 6 - np.cos(X) * X**2
     one = np.ones(3)
 
     def pushed(fun: Any) -> Any:
         return lambda x: pb.jvp(fun, (x,), (one,))[1]
 
-    del third
     second = np.cos(X) * 4 * X + 2 * np.sin(X) - np.sin(X) * X**2
     close(pb.function(pushed(pb.grad(f)))(X), second)
     close(pb.grad(pushed(f))(X), second)
@@ -472,7 +484,40 @@ def test_what_cannot_be_mapped() -> None:
         kept.append(x)
         return x
 
-    with pytest.raises(pb.EscapedValue, match="used after the function that vmap ran"):
+    with pytest.raises(pb.EscapedValue, match="used after the function it stands for"):
         pb.function(lambda z: pb.vmap(keep)(z) * kept[0])(ROWS)
-    with pytest.raises(pb.EscapedValue, match="used after the function that vmap ran"):
+    with pytest.raises(pb.EscapedValue, match="used after the function it stands for"):
         pb.function(lambda z: (pb.vmap(keep)(z), kept[-1]))(ROWS)
+
+
+# --- products with an identity --------------------------------------------------------
+
+T = np.arange(24.0).reshape(2, 3, 4) / 11 - 1
+M = np.arange(12.0).reshape(4, 3) / 7 - 0.8
+V = np.array([0.3, -0.7, 1.1])
+
+PRODUCTS: list[tuple[Any, Any]] = [
+    (lambda x: M @ x, V),
+    (lambda x: x @ M.T, V),
+    (lambda x: np.outer(x, V), V),
+    (lambda a: a @ V, M),
+    (lambda a: a.T @ a, M),
+    (lambda a: np.matmul(T, a), M),
+    (lambda a: np.einsum("ij,ij->i", a, M), M),
+    (lambda a: np.einsum("ij,kjl->ikl", a.T @ a, T), M),
+    (lambda t: np.einsum("ajk,aj->ak", t, M[:2]), T),
+]
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize(("fun", "x"), PRODUCTS)
+def test_jacobians_of_products(fun: Any, x: Any, mode: str) -> None:
+    close(pb.jacobian(fun, mode=mode)(x), differences(fun, x))
+
+
+def test_an_identity_is_not_multiplied() -> None:
+    made = pb.jacobian(lambda x: M @ x).graph(V)
+    assert [n.primitive.name for n in made.nodes].count("contract") == 1
+    poles = np.array([[np.inf, 1.0], [2.0, 3.0]])
+    got = pb.jacobian(lambda x: poles @ x)(np.ones(2))
+    np.testing.assert_array_equal(got, poles)
