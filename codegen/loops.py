@@ -12,6 +12,7 @@ from .nest import Nest
 from .plan import KernelPlan
 from .reduce_columns import ColumnReduce
 from .reduce_rows import RowReduce
+from .split import Split, emit_split
 from .target import Target
 
 
@@ -21,9 +22,16 @@ def emit_kernel(
     name: str,
     plan: KernelPlan,
     size_names: Sequence[str],
-) -> None:
-    """Write the function `i32 name(ptr ctx, ptr buffers, ptr sizes)` of a plan."""
-    nest = Nest(module, target, name, plan, size_names)
+    above: int | None = None,
+) -> Split | None:
+    """Write the function `i32 name(ptr ctx, ptr buffers, ptr sizes)` of a plan.
+
+    Where the plan costs `above` or more it may run in parts; returns how it is split.
+    """
+    return emit_split(module, target, name, plan, size_names, above, _emit_loops)
+
+
+def _emit_loops(nest: Nest) -> None:
     body = nest.begin()
     space, reduced = nest.plan.space, nest.plan.reduced
     last = len(space) - 1

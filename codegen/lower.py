@@ -4,7 +4,7 @@ A module may hold several programs; kernels with equal plans are emitted once fo
 them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -62,11 +62,18 @@ class Lowered:
     late: tuple[str, ...] = ()  # the sizes its loops bind
     cells: int = 0  # of memory whose size is late
     regions: dict[str, "Lowered"] = field(default_factory=dict)  # by function
+    splits: Mapping[int, str] = field(default_factory=dict)  # how, by kernel number
 
     @property
     def kernels(self) -> int:
         """How many distinct kernels the program has."""
         return len({x.kernel for x in self.launches})
+
+    @property
+    def parts(self) -> bool:
+        """Whether a kernel may run in parts."""
+        own = any(x.kernel in self.splits for x in self.launches)
+        return own or any(x.parts for x in self.regions.values())
 
     @property
     def loops(self) -> bool:
@@ -93,6 +100,7 @@ class ModuleBuilder:
     fuse: bool = True
     registers: bool = True  # small loops run in registers
     embed: bool = True  # captured arrays become data of the object, else addresses
+    above: int | None = None  # the cost from which kernels may run in parts
     module: Module = field(init=False)
     _numbers: dict[AnyPlan, int] = field(default_factory=dict)
     _plans: list[AnyPlan] = field(default_factory=list)
@@ -102,6 +110,7 @@ class ModuleBuilder:
     _constants: dict[ArrayConstant, str] = field(default_factory=dict)
     _regions: dict[tuple[str, int], Lowered] = field(default_factory=dict)
     _kept: list[SubGraph] = field(default_factory=list)
+    _splits: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.module = self.target.module()
@@ -169,7 +178,7 @@ class ModuleBuilder:
         arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
         lowered = Lowered(
             graph, symbol, arena.nbytes(), launches, self._plans, arena, checks, late,
-            cells, regions,
+            cells, regions, self._splits,
         )  # fmt: skip
         self._drive(lowered, schedule, entry)
         return lowered
@@ -210,7 +219,11 @@ class ModuleBuilder:
         self._names.append(name)
         self._sizes.append(names)
         if isinstance(plan, KernelPlan):
-            emit_kernel(self.module, self.target, name, plan, names)
+            split = emit_kernel(
+                self.module, self.target, name, plan, names, self.above
+            )
+            if split is not None:
+                self._splits[number] = split.text
             self._scratch.append(0)
         else:
             scratch = emit_whole(self.module, self.target, name, plan, names)
@@ -379,8 +392,12 @@ def lower(
     fuse: bool = True,
     embed: bool = True,
     registers: bool = True,
+    above: int | None = None,
 ) -> tuple[str, list[Lowered]]:
-    """Return the LLVM IR of a module with these (graph, symbol) programs."""
-    builder = ModuleBuilder(target, fuse, registers, embed)
+    """Return the LLVM IR of a module with these (graph, symbol) programs.
+
+    Kernels that cost `above` or more run in parts where the caller has threads.
+    """
+    builder = ModuleBuilder(target, fuse, registers, embed, above)
     lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
     return builder.text(), lowered

@@ -10,12 +10,12 @@ from . import llvm
 from .body import Body, bounds_axis, storage_type
 from .collapse import collapse
 from .cost import body_cost
-from .fold import LANES, combine, identity_of
+from .fold import LANES, combine, fold_function, identity_of
 from .index import Size, strides_of
 from .llvm import I64 as INT
 from .llvm import Function, Module, Reg, const, const_lanes, vec, width_of
 from .plan import Apply, Inside, KernelPlan, Literally, Load, Output
-from .scalar import Typed
+from .scalar import Typed, register_type
 from .target import Target
 
 HEAVY = 40  # a body above this cost is emitted once, masked, rather than with a tail
@@ -75,21 +75,24 @@ class Nest:
         rank = len(self.plan.space)
         self.axis = rank - 1 if rank else None
         self.names = size_names
+        self.row = const(INT, 0)  # of a reduction: the index its vector axis begins at
         self.fn = self._function(name)
 
     def _function(self, name: str) -> Function:
         params = [(llvm.PTR, ""), (llvm.PTR, "noalias"), (llvm.PTR, "noalias")]
-        return self.module.function(name, llvm.I32, params)
+        fn = self.module.function(name, llvm.I32, params)
+        self.buffers, self.size_words = fn.args[1:]
+        return fn
 
     def begin(self) -> Body:
         """Load slots and sizes and emit what depends on no loop."""
         fn = self.fn
         slots = [
-            fn.load(fn.gep(fn.args[1], const(INT, k), llvm.PTR), llvm.PTR)
+            fn.load(fn.gep(self.buffers, const(INT, k), llvm.PTR), llvm.PTR)
             for k in range(len(self.plan.slots))
         ]
         sizes: Mapping[str, Reg] = {
-            n: fn.load(fn.gep(fn.args[2], const(INT, k), INT), INT)
+            n: fn.load(fn.gep(self.size_words, const(INT, k), INT), INT)
             for k, n in enumerate(self.names)
         }
         body = Body(fn, self.plan, self.width, self.axis, slots, sizes)
@@ -135,10 +138,14 @@ class Nest:
         opened = body.fork()
         opened.vars[axis] = var
         inner(opened)
-        following = fn.add(var, const(INT, by))
+        following = self.following(axis, var, by)
         fn.phi_edge(var, following, fn.block)
         fn.cond_br(fn.icmp("slt", following, stop), loop, done)
         fn.start(done)
+
+    def following(self, axis: int, var: Reg, by: int) -> Reg:
+        """Return what a loop variable is next."""
+        return self.fn.add(var, const(INT, by))
 
     def mask_from(self, start: Reg, low: Reg | None, stop: Reg) -> Reg:
         """Return which lanes from `start` on are below `stop` (and not below `low`)."""
@@ -202,8 +209,16 @@ class Nest:
         if isinstance(extent, int):
             whole = const(INT, extent // width * width)
         self.loop(body, self.axis, zero, whole, width, full)
+        self.tail(body, whole, stop, masked)
+
+    def tail(
+        self, body: Body, whole: Reg, stop: Reg, masked: Callable[[Body], None]
+    ) -> None:
+        """Run the chunk behind the whole ones, if there is one."""
+        fn = self.fn
+        assert self.axis is not None
         tail, after = fn.new_label("tail"), fn.new_label("after")
-        if isinstance(extent, int):
+        if isinstance(self.plan.space[self.axis], int):
             fn.br(tail)
         else:
             fn.cond_br(fn.icmp("slt", whole, stop), tail, after)
@@ -339,3 +354,14 @@ class Nest:
     def folds(self) -> list[Output]:
         """Return the results that are folded."""
         return [o for o in self.plan.outputs if o.monoid is not None]
+
+    def finish(
+        self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]
+    ) -> None:
+        """Fold the lanes of each result and store it at the loop variables `kept`."""
+        for out, held in zip(folds, lanes, strict=True):
+            name = fold_function(
+                self.module, out.monoid or "", out.dtype, self.width, 1
+            )
+            value = self.fn.call(name, register_type(out.dtype, 1), (held,))
+            self.store_reg(body, out, value, kept)

@@ -6,7 +6,7 @@ The lanes lie in memory between chunks; a short axis of known length folds in re
 
 from . import llvm
 from .body import Body
-from .fold import LANES, combine, fold_function, fold_vectors, identity_of
+from .fold import LANES, combine, fold_vectors, identity_of
 from .llvm import I64 as INT
 from .llvm import Reg, const, const_lanes, vec
 from .nest import HEAVY, Nest
@@ -50,16 +50,7 @@ class RowReduce:
             lanes.append(held)
         self._reduced_loops(body, list(reduced[:-1]), const(INT, 0), folds, lanes)
         kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
-        for out, held in zip(folds, lanes, strict=True):
-            name = fold_function(
-                self.nest.module,
-                out.monoid or "",
-                out.dtype,
-                self.nest.width,
-                1,
-            )
-            value = fn.call(name, register_type(out.dtype, 1), (held,))
-            self.nest.store_reg(body, out, value, kept)
+        self.nest.finish(body, folds, lanes, kept)
 
     def _reduced_loops(
         self,
@@ -93,7 +84,7 @@ class RowReduce:
                 ),
             )
             return
-        row = fn.mul(base, body.size(extent))
+        row = self.nest.row = fn.mul(base, body.size(extent))
         if isinstance(extent, int) and extent % self.nest.width == 0:
             self.nest.chunks(
                 body,

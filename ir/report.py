@@ -30,6 +30,7 @@ class ProgramReport:
         workspace: bytes a call needs beside arguments and results.
         call_path: `native`, or `ctypes: ` and the reason.
         seconds: what each stage of compilation took.
+        threads: how many run the kernels that are split; why, where it is one for good.
     """
 
     operations: int
@@ -37,6 +38,7 @@ class ProgramReport:
     workspace: int | SizeExpr
     call_path: str
     seconds: Mapping[str, float]
+    threads: str = "1"
 
     @property
     def launches(self) -> int:

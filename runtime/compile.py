@@ -6,7 +6,7 @@ content of their graph; a program keeps its machine code and captured arrays ali
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import RLock
 from time import perf_counter
@@ -45,11 +45,12 @@ from .fastcall import (
     OutSpec,
     Tree,
     call_path,
-    growing_context,
+    context_of,
     make_entry,
 )
 from .kernels import kernels_of
 from .loading import Library
+from .threads import PARTS_ABOVE, thread_count, threads_text
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -67,6 +68,8 @@ class Options:
     fuse: bool = True
     registers: bool = True  # small loops
     level: int = 1  # of LLVM's pipeline
+    threads: int | None = None  # None: PULLBACK_THREADS, or as many as may run here
+    above: int = PARTS_ABOVE  # the cost from which kernels run in parts
 
 
 DEFAULT = Options()
@@ -75,7 +78,9 @@ DEFAULT = Options()
 class Program:
     """A graph as machine code of this process."""
 
-    __slots__ = ("_entry", "graph", "library", "lowered", "seconds", "text")
+    __slots__ = (
+        "_entry", "graph", "library", "lowered", "seconds", "text", "threads",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,12 +89,14 @@ class Program:
         library: Library,
         text: str,
         seconds: Mapping[str, float],
+        threads: int = 1,
     ):
         self.graph = graph
         self.seconds = seconds
         self.lowered = lowered
         self.library = library
         self.text = text
+        self.threads = threads
         self._entry: Callable[..., object] | None = None
 
     @property
@@ -105,7 +112,15 @@ class Program:
             workspace=self.lowered.workspace,
             call_path=call_path(),
             seconds=self.seconds,
+            threads=threads_text(self.threads),
         )
+
+    def _context(self) -> int:
+        """Return the address of the context of its calls, 0 for the simplest."""
+        threads = self.threads if self.lowered.parts else 1
+        if threads == 1 and not self.lowered.grows:
+            return 0
+        return context_of(self.lowered.grows, threads)
 
     def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
         """Return the fast native callable.
@@ -139,7 +154,7 @@ class Program:
             workspace_address=(
                 self.library.address(f"{symbol}_workspace") if dynamic else 0
             ),
-            context=growing_context() if lowered.grows else 0,
+            context=self._context(),
             stoppable=lowered.loops,
             keep=self,
         )
@@ -290,6 +305,7 @@ _lock = RLock()
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
     graph = erase(graph)  # a rule has no text
+    options = replace(options, threads=thread_count(options.threads))
     with collector_paused(len(graph.nodes)):
         key = (graph_key(graph), options)
     with _lock:
@@ -318,6 +334,15 @@ def compile_apart(graph: Graph) -> Program:
     return compile_graph(graph, Options(fuse=False))
 
 
+def compile_threaded(graph: Graph, threads: int | None) -> Program:
+    """Return the program of a graph whose calls use so many threads; None: see Options.
+
+    Raises:
+        ArgumentError: the number is not one from 1 to 256.
+    """
+    return compile_graph(graph, DEFAULT if threads is None else Options(threads=threads))
+
+
 def _compiled_text(made: Program) -> str:
     report = made.report()
     return (
@@ -334,6 +359,7 @@ def _compile(graph: Graph, options: Options) -> Program:
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False,
         registers=options.registers,
+        above=None if options.threads == 1 else options.above,
     )  # fmt: skip
     clock.append(perf_counter())
     made = checked_object(text, host(), options.level)
@@ -343,4 +369,4 @@ def _compile(graph: Graph, options: Options) -> Program:
     stages = ("passes", "lower", "LLVM", "load")
     spans = [b - a for a, b in pairwise(clock)]
     seconds = dict(zip(stages, spans, strict=True))
-    return Program(ready, lowered, library, text, seconds)
+    return Program(ready, lowered, library, text, seconds, options.threads or 1)

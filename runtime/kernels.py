@@ -23,7 +23,7 @@ def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
     return tuple(
         [
             Kernel(
-                plan_text(lowered.plans[k]),
+                plan_text(lowered.plans[k]) + _split(lowered, k),
                 count,
                 tuple(lines[k]),
                 _inner(lowered, lowered.plans[k]),
@@ -38,3 +38,9 @@ def _inner(lowered: Lowered, plan: AnyPlan) -> tuple[Kernel, ...]:
         return ()
     symbols = dict.fromkeys(call.symbol.removeprefix("pb_") for call in plan.regions)
     return tuple([k for name in symbols for k in kernels_of(lowered.regions[name])])
+
+
+def _split(lowered: Lowered, kernel: int) -> str:
+    """Say how a kernel is split among threads, if it is."""
+    how = lowered.splits.get(kernel)
+    return "" if how is None else f", split {how}"

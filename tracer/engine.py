@@ -33,16 +33,16 @@ class Program(Protocol):
         """Return a native callable; `miss` takes the calls that do not fit."""
 
 
-Compiler = Callable[[Graph], Program]
+Compiler = Callable[[Graph, "int | None"], Program]
 
 _compiler: list[Compiler] = []
 
 
-def compile_graph(graph: Graph) -> Program:
-    """Compile a graph to native code."""
+def compile_graph(graph: Graph, threads: "int | None" = None) -> Program:
+    """Compile a graph to native code; `threads` is how many a call may use."""
     if not _compiler:
         _compiler.append(_load())
-    return _compiler[0](graph)
+    return _compiler[0](graph, threads)
 
 
 def compile_apart(graph: Graph) -> Program:
@@ -53,7 +53,7 @@ def compile_apart(graph: Graph) -> Program:
 
 
 def _load() -> Compiler:
-    from ..runtime.compile import compile_graph as native  # lazy: costs LLVM
+    from ..runtime.compile import compile_threaded as native  # lazy: costs LLVM
 
     return native
 

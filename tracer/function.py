@@ -49,6 +49,7 @@ class Function:
         check_numerics: "bool | str" = False,
         branches: "str | None" = None,
         max_paths: int = MOST_PATHS,
+        threads: "int | None" = None,
         running: "str | None" = None,  # `mode` of `function`: others have their own
     ) -> None:
         if running not in (None, "interpret"):
@@ -73,6 +74,7 @@ class Function:
         self._branches = branches
         self._max_paths = max_paths
         self._running = running
+        self._threads = threads
         self._paths: dict[Any, Paths] = {}
         nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
         names = (
@@ -219,7 +221,7 @@ class Function:
             if made.program is not None:
                 return
             log("compile", lambda: f"{self._label(call)}: {made.why}")
-            program = engine.compile_graph(made.graph)
+            program = engine.compile_graph(made.graph, self._threads)
             positional, named = call.structure[3]
             tree = index_tree(made.result)
             plain = not named[3] and all(part == LEAF for part in positional[3])
@@ -396,6 +398,7 @@ def function(
     check_numerics: "bool | str" = False,
     branches: "str | None" = None,
     max_paths: int = MOST_PATHS,
+    threads: "int | None" = None,
     mode: "str | None" = None,
 ) -> Any:
     """Return a function compiled for each signature of arguments it meets.
@@ -412,6 +415,9 @@ def function(
         branches: "trace" to split the program at each `if` and `while` on a traced
             value: one straight program for each path that calls take.
         max_paths: how many of them there may be for one signature.
+        threads: how many a call may use; without it PULLBACK_THREADS says, or as many
+            as may run here. Only kernels with enough work are split, and no count
+            changes a bit. 1 compiles no parts.
         mode: "interpret" to run calls op by op, by NumPy, as in `pb.interpret()`.
 
     Returns:
@@ -424,6 +430,7 @@ def function(
         "check_numerics": check_numerics,
         "branches": branches,
         "max_paths": max_paths,
+        "threads": threads,
     }
     if fun is None:
         return functools.partial(function, **options, mode=mode)

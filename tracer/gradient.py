@@ -258,6 +258,7 @@ def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
         options.setdefault("branches", fun._branches)
         options.setdefault("max_paths", fun._max_paths)
         options.setdefault("running", fun._running)
+        options.setdefault("threads", fun._threads)
 
 
 def _make(

@@ -13,6 +13,7 @@ from functools import cache
 
 from ..growing import grow_address
 from ..pool import immortal
+from ..threads import threads as thread_pool
 from .capi import refusal
 from .native import make_native
 from .portable import Context, make_portable
@@ -24,7 +25,7 @@ __all__ = [
     "OutSpec",
     "Tree",
     "call_path",
-    "growing_context",
+    "context_of",
     "make_entry",
 ]
 
@@ -33,10 +34,19 @@ immortal(_DEFAULT_CONTEXT)
 
 
 @cache
-def growing_context() -> int:
-    """Return the address of a context whose programs may ask for memory."""
+def context_of(grows: bool, threads: int) -> int:
+    """Return the address of a context, the same for equal needs.
+
+    Args:
+        grows: whether its programs may ask for memory.
+        threads: how many run the parts of a kernel; from 2 on they are of the pool.
+    """
     made = Context.from_buffer_copy(_DEFAULT_CONTEXT)
-    made.grow = grow_address()
+    if grows:
+        made.grow = grow_address()
+    if threads > 1:
+        made.pool = thread_pool().table
+        made.threads = threads
     immortal(made)
     return ctypes.addressof(made)
 
