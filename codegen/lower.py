@@ -219,9 +219,7 @@ class ModuleBuilder:
         self._names.append(name)
         self._sizes.append(names)
         if isinstance(plan, KernelPlan):
-            split = emit_kernel(
-                self.module, self.target, name, plan, names, self.above
-            )
+            split = emit_kernel(self.module, self.target, name, plan, names, self.above)
             if split is not None:
                 self._splits[number] = split.text
             self._scratch.append(0)

@@ -75,7 +75,9 @@ class Nest:
         rank = len(self.plan.space)
         self.axis = rank - 1 if rank else None
         self.names = size_names
-        self.row = const(INT, 0)  # of a reduction: the index its vector axis begins at
+        # of a reduction: the index its vector axis begins at, and where its lanes are
+        self.row = const(INT, 0)
+        self.memory: list[Reg] = []
         self.fn = self._function(name)
 
     def _function(self, name: str) -> Function:
@@ -354,6 +356,14 @@ class Nest:
     def folds(self) -> list[Output]:
         """Return the results that are folded."""
         return [o for o in self.plan.outputs if o.monoid is not None]
+
+    def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
+        """Return what the lanes of a chunk have come to; `fold` is a number."""
+        return self.fn.load(at, ty)
+
+    def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
+        """Keep what the lanes of a chunk have come to."""
+        self.fn.store(value, at)
 
     def finish(
         self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]

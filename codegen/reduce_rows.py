@@ -48,6 +48,7 @@ class RowReduce:
             for k in range(0, LANES, self.nest.width):
                 fn.store(start, fn.gep(held, const(INT, k), elem))
             lanes.append(held)
+        self.nest.memory = lanes
         self._reduced_loops(body, list(reduced[:-1]), const(INT, 0), folds, lanes)
         kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
         self.nest.finish(body, folds, lanes, kept)
@@ -133,18 +134,18 @@ class RowReduce:
         """Combine one chunk into its lanes; `linear` is the chunk's first element."""
         fn = self.nest.fn
         lane = fn.and_(linear, const(INT, LANES - 1))
-        for out, held in zip(folds, lanes, strict=True):
+        for k, (out, held) in enumerate(zip(folds, lanes, strict=True)):
             elem = register_type(out.dtype, 1)
             value = body.lanes(out.step)
             at = fn.gep(held, lane, elem)
-            old = fn.load(at, value.ty)
+            old = self.nest.lanes_held(k, at, value.ty)
             new = combine(
                 body.scalar, out.monoid or "", Typed(old, out.dtype),
                 Typed(value, out.dtype),
             ).reg  # fmt: skip
             if body.lane_mask is not None:
                 new = fn.select(body.lane_mask, new, old)
-            fn.store(new, at)
+            self.nest.hold_lanes(k, at, new)
         for out in self.nest.plan.outputs:
             if out.monoid is None:
                 self.nest.store(body, out)

@@ -27,6 +27,9 @@ from .sizes import emit_size
 from .target import Target
 
 UNIT = 64  # elements of the vector axis that stay together: a cache line at least
+FEW = 1024  # known columns of a fold of rows from which they are split
+SHARES = 2  # parts of 32 lanes: with more, lines of memory would lie far apart
+RING = 4  # vectors of lanes that a part keeps in registers
 NAMED = 1 << 20  # what a named size counts as where axes are compared
 
 # docs/abi.md: pb_ctx, and the table its `pool` points to.
@@ -43,7 +46,7 @@ _LANES_BYTES = LANES * 8
 class Split(NamedTuple):
     """How a kernel is split: the axis, and what of it stays together.
 
-    `parts` is 0 for ranges of any number; of lanes there are so many parts at most.
+    `parts` is 0 for ranges of any number; of lanes there are exactly so many parts.
     """
 
     axis: int
@@ -63,14 +66,18 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
         return None
     kept = [a for a in range(last + 1) if a not in plan.reduced]
     if not kept:
+        extent = plan.space[last]
+        if isinstance(extent, int) and extent < 2 * LANES:
+            return None  # rows that have few lanes for each part
         width = vector_width(plan, target)
-        parts = LANES // width
-        return Split(last, width, parts) if parts > 1 else None
+        return Split(last, width, SHARES) if width * SHARES <= LANES else None
     best: Split | None = None
     most = 1
     for a in kept:
         unit = UNIT if a == last else 1
         extent = plan.space[a]
+        if a == last and plan.reduced and isinstance(extent, int) and extent < FEW:
+            continue
         units = NAMED if isinstance(extent, SizeExpr) else -(-extent // unit)
         if units > most:
             best, most = Split(a, unit), min(units, NAMED)
@@ -95,6 +102,7 @@ class _PartNest(Nest):
         split: Split,
     ) -> None:
         self.split = split
+        self.ring: list[list[Reg]] = []  # lanes in registers, by fold
         super().__init__(module, target, name, plan, size_names)
 
     def _function(self, name: str) -> Function:
@@ -111,11 +119,9 @@ class _PartNest(Nest):
         body = super().begin()
         fn, split = self.fn, self.split
         if split.parts:
-            self.share = fn.udiv(const(I64, LANES), self.count)
-            self.low = fn.mul(self.share, self.index)
-            self.high = fn.add(self.low, self.share)
-            self.inside = fn.sub(self.share, const(I64, 1))
-            self.jump = fn.sub(const(I64, LANES), self.share)
+            share = LANES // split.parts
+            self.low = fn.mul(const(I64, share), self.index)
+            self.high = fn.add(self.low, const(I64, share))
             return body
         unit = const(I64, split.unit)
         extent = body.size(self.plan.space[split.axis])
@@ -138,19 +144,78 @@ class _PartNest(Nest):
         if axis == self.split.axis:
             if self.split.parts:
                 start = self._first(start)
+                if by == self.split.unit and LANES // self.split.parts <= RING * by:
+                    self._loop_in_registers(body, start, stop, inner)
+                    return
             else:
                 start = self.fn.smax(start, self.low)
                 stop = self.fn.smin(stop, self.high)
         super().loop(body, axis, start, stop, by, inner)
+
+    def _loop_in_registers(
+        self, body: Body, start: Reg, stop: Reg, inner: Callable[[Body], None]
+    ) -> None:
+        """Run chunks with their lanes in a ring of registers, the next one's first."""
+        fn, axis = self.fn, self.split.axis
+        loop, left, done = (fn.new_label(x) for x in ("loop", "left", "done"))
+        folds = [
+            (vec(register_type(out.dtype, 1), self.width), register_type(out.dtype, 1))
+            for out in self.folds()
+        ]
+        found = [
+            [fn.load(fn.gep(held, lane, elem), ty) for lane in self._lanes_from(start)]
+            for held, (ty, elem) in zip(self.memory, folds, strict=True)
+        ]
+        fn.cond_br(fn.icmp("slt", start, stop), loop, done)
+        before = fn.block
+        fn.start(loop)
+        opened = body.fork()
+        var = opened.vars[axis] = fn.phi(I64, start, before)
+        phis = [[fn.phi(x.ty, x, before) for x in regs] for regs in found]
+        self.ring = [list(regs) for regs in phis]
+        inner(opened)
+        ring, self.ring = self.ring, []
+        after = self.following(axis, var, self.width)
+        fn.phi_edge(var, after, fn.block)
+        for regs, values in zip(phis, ring, strict=True):
+            for phi, value in zip(regs, values, strict=True):
+                fn.phi_edge(phi, value, fn.block)
+        fn.cond_br(fn.icmp("slt", after, stop), loop, left)
+        fn.start(left)
+        lanes = self._lanes_from(after)
+        for held, (_, elem), values in zip(self.memory, folds, ring, strict=True):
+            for lane, value in zip(lanes, values, strict=True):
+                fn.store(value, fn.gep(held, lane, elem))
+        fn.br(done)
+        fn.start(done)
+
+    def _lanes_from(self, chunk: Reg) -> list[Reg]:
+        """Return the first lane of a chunk and of those after it, up to all."""
+        fn, out = self.fn, []
+        for _ in range(LANES // self.split.parts // self.width):
+            out.append(fn.and_(fn.add(self.row, chunk), const(I64, LANES - 1)))
+            chunk = self.following(self.split.axis, chunk, self.width)
+        return out
+
+    def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
+        return self.ring[fold][0] if self.ring else super().lanes_held(fold, at, ty)
+
+    def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
+        if self.ring:
+            self.ring[fold] = [*self.ring[fold][1:], value]
+        else:
+            super().hold_lanes(fold, at, value)
 
     def following(self, axis: int, var: Reg, by: int) -> Reg:
         """Return the chunk after one: of lanes, the next one of this part."""
         fn, after = self.fn, super().following(axis, var, by)
         if axis != self.split.axis or not self.split.parts:
             return after
+        share = LANES // self.split.parts
         linear = fn.add(self.row, after)
-        over = fn.icmp("eq", fn.and_(linear, self.inside), const(I64, 0))
-        return fn.add(after, fn.select(over, self.jump, const(I64, 0)))
+        over = fn.icmp("eq", fn.and_(linear, const(I64, share - 1)), const(I64, 0))
+        jump = fn.select(over, const(I64, LANES - share), const(I64, 0))
+        return fn.add(after, jump)
 
     def _first(self, start: Reg) -> Reg:
         """Return the first chunk of this part's lanes from `start` on."""
@@ -239,13 +304,14 @@ def emit_split(
     folds = nest.folds()
     if split.parts:
         lanes = fn.alloca(llvm.I8, _LANES_BYTES * len(folds))
-    count = _count(fn, split)
+    if split.parts:
+        count = const(I32, split.parts)
+    else:
+        count = fn.load(fn.gep(fn.args[0], const(I64, CONTEXT_THREADS)), I32)
     run_parts(fn, part, (*fn.args, lanes), count)
     for k, out in enumerate(folds if split.parts else ()):
         held = fn.gep(lanes, const(I64, k * _LANES_BYTES))
-        folded = fold_function(
-            module, out.monoid or "", out.dtype, split.unit, 1
-        )
+        folded = fold_function(module, out.monoid or "", out.dtype, split.unit, 1)
         value = fn.call(folded, register_type(out.dtype, 1), (held,))
         if out.dtype is BOOL:
             value = fn.convert("zext", value, llvm.I8)
@@ -253,19 +319,6 @@ def emit_split(
         fn.store(value, slot)
     fn.ret(OK)
     return split
-
-
-def _count(fn: Function, split: Split) -> Reg:
-    """Return the number of parts: of lanes, a power of two."""
-    threads = fn.load(fn.gep(fn.args[0], const(I64, CONTEXT_THREADS)), I32)
-    if not split.parts:
-        return threads
-    count, power = const(I32, 2), 4
-    while power <= split.parts:
-        reached = fn.icmp("sge", threads, const(I32, power))
-        count = fn.select(reached, const(I32, power), count)
-        power *= 2
-    return count
 
 
 def emit_choice(

@@ -11,13 +11,15 @@ class Kernel:
     """One distinct kernel: what it does, how often a call launches it, and for whom.
 
     `lines` are the user's lines that called what it makes, each once, in order;
-    `inner` are the kernels of the steps of a loop, or of branches.
+    `inner` are the kernels of the steps of a loop, or of branches; `split` says how
+    threads share it, where they may.
     """
 
     text: str
     launches: int
     lines: tuple[str, ...] = ()
     inner: "tuple[Kernel, ...]" = ()
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)

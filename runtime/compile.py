@@ -340,7 +340,9 @@ def compile_threaded(graph: Graph, threads: int | None) -> Program:
     Raises:
         ArgumentError: the number is not one from 1 to 256.
     """
-    return compile_graph(graph, DEFAULT if threads is None else Options(threads=threads))
+    return compile_graph(
+        graph, DEFAULT if threads is None else Options(threads=threads)
+    )
 
 
 def _compiled_text(made: Program) -> str:

@@ -23,10 +23,11 @@ def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
     return tuple(
         [
             Kernel(
-                plan_text(lowered.plans[k]) + _split(lowered, k),
+                plan_text(lowered.plans[k]),
                 count,
                 tuple(lines[k]),
                 _inner(lowered, lowered.plans[k]),
+                lowered.splits.get(k, ""),
             )
             for k, count in counts.items()
         ]
@@ -38,9 +39,3 @@ def _inner(lowered: Lowered, plan: AnyPlan) -> tuple[Kernel, ...]:
         return ()
     symbols = dict.fromkeys(call.symbol.removeprefix("pb_") for call in plan.regions)
     return tuple([k for name in symbols for k in kernels_of(lowered.regions[name])])
-
-
-def _split(lowered: Lowered, kernel: int) -> str:
-    """Say how a kernel is split among threads, if it is."""
-    how = lowered.splits.get(kernel)
-    return "" if how is None else f", split {how}"

@@ -276,9 +276,7 @@ def _emit_start(module: Module) -> None:
     fn.cond_br(fn.icmp("slt", started, fn.args[1]), "make", "enough")
     fn.start("make")
     create = address_reg(c_address("pthread_create"))
-    code = fn.call_ptr(
-        create, I32, [thread, _NULL, Reg("@pb_worker", PTR), fn.args[0]]
-    )
+    code = fn.call_ptr(create, I32, [thread, _NULL, Reg("@pb_worker", PTR), fn.args[0]])
     fn.cond_br(fn.icmp("eq", code, const(I32, 0)), "made", "refused")
     fn.start("made")
     detach = address_reg(c_address("pthread_detach"))

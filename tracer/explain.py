@@ -83,6 +83,8 @@ class Explanation:
             f"all passes; {len(program.kernels)} kernels, {program.launches} launches, "
             f"workspace {program.workspace} bytes"
         )
+        if any(k.split for k in _all_kernels(program.kernels)):
+            lines.append(f"threads: {program.threads}")
         lines += [_kernel(k) for k in program.kernels[:_SHOWN]]
         lines += _more(len(program.kernels))
         lines += self._fates()
@@ -106,6 +108,11 @@ class Explanation:
         return lines
 
 
+def _all_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Return kernels and those within them."""
+    return [x for k in kernels for x in (k, *_all_kernels(k.inner))]
+
+
 def _more(count: int) -> list[str]:
     return [f"  and {count - _SHOWN} more"] if count > _SHOWN else []
 
@@ -117,7 +124,8 @@ def _kernel(kernel: Kernel, indent: str = "  ") -> str:
         rest = f", and {more} more line{'s' if more > 1 else ''}" if more else ""
         where = f"  {kernel.lines[0]}{rest}"
     inner = [_kernel(k, f"{indent}  ") for k in kernel.inner]
-    own = f"{indent}{kernel.launches} x {kernel.text}{where}"
+    split = f", split {kernel.split}" if kernel.split else ""
+    own = f"{indent}{kernel.launches} x {kernel.text}{split}{where}"
     return "\n".join([own, *inner])
 
 

@@ -95,8 +95,9 @@ def compile_halves(
     split: Callable[[Graph, Sequence[int]], VjpPair],
     label: str,
     place: str,
+    threads: "int | None" = None,
 ) -> Halves:
-    """Return the two programs of a compiled signature.
+    """Return the two programs of a compiled signature; calls use so many threads.
 
     Raises:
         ArgumentError: no argument has floats.
@@ -113,8 +114,8 @@ def compile_halves(
     return Halves(
         pair,
         second,
-        engine.compile_graph(pair.forward),
-        engine.compile_graph(second),
+        engine.compile_graph(pair.forward, threads),
+        engine.compile_graph(second, threads),
         wrt,
         late,
     )

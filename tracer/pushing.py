@@ -182,9 +182,11 @@ def jvp(
         )
     made = fun.made.get("jvp") if isinstance(fun, Function) else None
     if made is None:
-        checked = fun._check_numerics if isinstance(fun, Function) else False
-        label = f"jvp of {name_of(fun)}"
-        made = one_class(Pushforward, fun, label, check_numerics=checked)
+        options: dict[str, Any] = {}
+        if isinstance(fun, Function):
+            options["check_numerics"] = fun._check_numerics
+            options["threads"] = fun._threads
+        made = one_class(Pushforward, fun, f"jvp of {name_of(fun)}", **options)
         if isinstance(fun, Function):
             fun.made["jvp"] = made
     held = list(primals)
@@ -256,7 +258,9 @@ def linearize(fun: Callable[..., Any], *primals: Any) -> tuple[Any, Linear]:
     halves: Halves | None = compiled.made.get("linearize")
     if halves is None:
         label = f"linearize of {name}"
-        halves = compile_halves(compiled, split_jvp, label, place_of(fun))
+        halves = compile_halves(
+            compiled, split_jvp, label, place_of(fun), made._threads
+        )
         compiled.made["linearize"] = halves
     ran = halves.run(made, compiled, call)
     at = [compiled.arrays[k] for k in halves.wrt]

@@ -106,7 +106,9 @@ def vjp(fun: Callable[..., Any], *args: Any) -> tuple[Any, Pullback]:
     halves: Halves | None = compiled.made.get("vjp")
     if halves is None:
         label = f"vjp of {name_of(fun)}"
-        halves = compile_halves(compiled, split_vjp, label, place_of(fun))
+        halves = compile_halves(
+            compiled, split_vjp, label, place_of(fun), made._threads
+        )
         compiled.made["vjp"] = halves
     return _run(made, halves, compiled, call, name_of(fun))
 

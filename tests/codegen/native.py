@@ -116,6 +116,34 @@ def in_child(run: Callable[[], None]) -> None:
     assert os.WEXITSTATUS(status) == 0, "the call raised in the child"
 
 
+RUN = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32
+)
+PART = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
+
+
+class Parts:
+    """A pool table of one thread: it runs the parts, the last one first."""
+
+    def __init__(self) -> None:
+        self.function = RUN(self._run)
+        address = ctypes.cast(self.function, ctypes.c_void_p).value
+        self.table = (ctypes.c_void_p * 2)(address, None)
+        self.address = ctypes.addressof(self.table)
+        self.counts: list[int] = []
+
+    def _run(self, state: int | None, part: int, argument: int, count: int) -> int:
+        self.counts.append(count)
+        run = PART(part)
+        for k in reversed(range(count)):
+            code = run(argument, k, count)
+            if code:
+                return code
+        return 0
+
+
+PARTS = Parts()
+
 GROW = ctypes.CFUNCTYPE(
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 )
@@ -162,12 +190,14 @@ class How:
     target: Target = field(default_factory=host)
     embed: bool = True
     registers: bool = True
+    threads: int = 1  # from 2 on every kernel that can be split is split
 
     def __str__(self) -> str:
         words = [f"O{self.level}", f"{self.target.vector_bits} bits"]
         words += ["masks"] if self.target.has_masks else []
         words += ["fused"] if self.fuse else ["unfused"]
         words += [] if self.registers else ["no registers"]
+        words += [f"{self.threads} threads"] if self.threads > 1 else []
         return " ".join([*words, *(f"no {d}" for d in sorted(self.disable))])
 
 
@@ -211,7 +241,8 @@ class Call:
         self.pointers = [self._words(a, side) for a in addresses]
         self.status = region(40, side, 8)
         self.grower = Grower(side)
-        ctx = [1 | 56 << 32, self.status.address, self.grower.address, 0, 0, 1, 0]
+        ctx = [1 | 56 << 32, self.status.address, self.grower.address, 0]
+        ctx += [PARTS.address, code.threads, 0]
         self.ctx = self._words(ctx, side)
         self._read = (*self.inputs, self.sizes, self.ctx, *self.pointers)
         for held in self._read:
@@ -265,18 +296,20 @@ class Native:
     """A graph as machine code."""
 
     def __init__(
-        self, lowered: Lowered, library: Any, entry: int, workspace: int, text: str = ""
-    ) -> None:
+        self, lowered: Lowered, library: Any, entry: int, workspace: int,
+        text: str = "", threads: int = 1,
+    ) -> None:  # fmt: skip
         ptr, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
         self.lowered = lowered
         self.graph = lowered.graph
         self.library = library
         self.text = text
+        self.threads = threads
         self.entry = ctypes.CFUNCTYPE(i32, ptr, ptr, ptr, ptr, ptr)(entry)
         self._workspace = ctypes.CFUNCTYPE(i64, ptr, i32)(workspace)
 
     def workspace(self, sizes: int) -> int:
-        return self._workspace(sizes, 1)
+        return self._workspace(sizes, self.threads)
 
     def guarded(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the results of a guarded call."""
@@ -296,9 +329,11 @@ class Native:
         pointers = [
             np.array([a.ctypes.data for a in x], np.uint64) for x in (held, out)
         ]
+        ctx = np.zeros(7, np.int64)
+        ctx[[0, 4, 5]] = 1 | 56 << 32, PARTS.address, self.threads
         code = self.entry(
-            None, pointers[0].ctypes.data, sizes.ctypes.data, pointers[1].ctypes.data,
-            work.ctypes.data + -work.ctypes.data % 64,
+            ctx.ctypes.data, pointers[0].ctypes.data, sizes.ctypes.data,
+            pointers[1].ctypes.data, work.ctypes.data + -work.ctypes.data % 64,
         )  # fmt: skip
         assert code == 0, f"status {code}"
         return out
@@ -308,12 +343,13 @@ def natives(graphs: Sequence[Graph], how: How = PLAIN) -> list[Native]:
     """Compile graphs into one module."""
     ready = [pipeline.run(g, how.disable) for g in graphs]
     named = [(g, f"p{k}") for k, g in enumerate(ready)]
-    text, lowered = lower(named, how.target, how.fuse, how.embed, how.registers)
+    above = 0 if how.threads > 1 else None
+    text, lowered = lower(named, how.target, how.fuse, how.embed, how.registers, above)
     library = Library(emit_object(text, how.target, how.level))
     return [
         Native(
             x, library, library.address(f"pb_p{k}"),
-            library.address(f"pb_p{k}_workspace"), text,
+            library.address(f"pb_p{k}_workspace"), text, how.threads,
         )
         for k, x in enumerate(lowered)
     ]  # fmt: skip
