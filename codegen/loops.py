@@ -22,13 +22,18 @@ def emit_kernel(
     name: str,
     plan: KernelPlan,
     size_names: Sequence[str],
-    above: int | None = None,
-) -> Split | None:
+    above: int = 0,
+    split: Split | None = None,
+) -> int:
     """Write the function `i32 name(ptr ctx, ptr buffers, ptr sizes)` of a plan.
 
-    Where the plan costs `above` or more it may run in parts; returns how it is split.
+    With a `split` it may run in parts, where it costs `above` or more. Returns the
+    bytes of scratch it uses.
     """
-    return emit_split(module, target, name, plan, size_names, above, _emit_loops)
+    if split is None:
+        _emit_loops(Nest(module, target, name, plan, size_names))
+        return 0
+    return emit_split(module, target, name, plan, size_names, above, split, _emit_loops)
 
 
 def _emit_loops(nest: Nest) -> None:

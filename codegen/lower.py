@@ -35,6 +35,7 @@ from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
 from .small import failing, regions_run
+from .split import BLOCKS, find_split
 from .target import Target
 from .views import strip_views
 from .whole import (
@@ -141,7 +142,12 @@ class ModuleBuilder:
             if isinstance(item, LoopLaunch):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
-                launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
+                buffers, offsets = bound.buffers, bound.offsets
+                split = find_split(bound.plan, self.target, self.above)
+                if split is not None and split.how == BLOCKS:
+                    assert scratch is not None
+                    buffers, offsets = (*buffers, scratch), (*offsets, 0)
+                launch = Launch(0, buffers, writes, offsets, _locs(item))
                 made.append((bound.plan, launch))
                 continue
             if isinstance(item.node.primitive.form, Control):
@@ -219,10 +225,13 @@ class ModuleBuilder:
         self._names.append(name)
         self._sizes.append(names)
         if isinstance(plan, KernelPlan):
-            split = emit_kernel(self.module, self.target, name, plan, names, self.above)
+            split = find_split(plan, self.target, self.above)
             if split is not None:
-                self._splits[number] = split.text
-            self._scratch.append(0)
+                self._splits[number] = split.how
+            scratch = emit_kernel(
+                self.module, self.target, name, plan, names, self.above or 0, split
+            )
+            self._scratch.append(scratch)
         else:
             scratch = emit_whole(self.module, self.target, name, plan, names)
             self._scratch.append(scratch)

@@ -357,6 +357,10 @@ class Nest:
         """Return the results that are folded."""
         return [o for o in self.plan.outputs if o.monoid is not None]
 
+    def keeps(self, body: Body, linear: Reg) -> bool:
+        """Return whether the values of a chunk are kept instead of folded here."""
+        return False
+
     def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
         """Return what the lanes of a chunk have come to; `fold` is a number."""
         return self.fn.load(at, ty)

@@ -134,7 +134,10 @@ class RowReduce:
         """Combine one chunk into its lanes; `linear` is the chunk's first element."""
         fn = self.nest.fn
         lane = fn.and_(linear, const(INT, LANES - 1))
+        kept = self.nest.keeps(body, linear)
         for k, (out, held) in enumerate(zip(folds, lanes, strict=True)):
+            if kept:
+                break
             elem = register_type(out.dtype, 1)
             value = body.lanes(out.step)
             at = fn.gep(held, lane, elem)

@@ -2,7 +2,8 @@
 
 Loops over results are split by ranges that begin at multiples of 64 elements. A fold of
 everything has one result, so it is split by lanes: of every 32 elements a part takes
-those of its own lanes, and the caller folds the 32 lanes that the parts leave.
+those of its own lanes, and the caller folds the 32 lanes that the parts leave. One that
+also stores is split by blocks: see `blocks.py`.
 
 A kernel that may be split is three functions: all of it, as it runs on one thread; one
 part of it; and the one that has the kernel's name and chooses.
@@ -14,13 +15,30 @@ from typing import NamedTuple
 from ..ir.sizes import SizeExpr, product
 from ..ir.types import BOOL
 from . import llvm
+from .blocks import (
+    FIRST_WORD,
+    LANES_BYTES,
+    LANES_WORD,
+    STOP_WORD,
+    VALUES_BYTES,
+    VALUES_WORD,
+    emit_blocks,
+    emit_fold,
+)
 from .body import Body
 from .collapse import collapse
 from .fold import LANES, fold_function
-from .frame import KERNEL_PARAMS, OK
+from .frame import OK
 from .index import Size
 from .llvm import I32, I64, PTR, Function, Module, Reg, const, vec
 from .nest import Nest, plan_cost, vector_width
+from .parts import (
+    PART_PARAMS,
+    argument_word,
+    emit_choice,
+    run_parts,
+    thread_count,
+)
 from .plan import KernelPlan, Output
 from .scalar import register_type
 from .sizes import emit_size
@@ -32,31 +50,15 @@ SHARES = 2  # parts of 32 lanes: with more, lines of memory would lie far apart
 RING = 4  # vectors of lanes that a part keeps in registers
 NAMED = 1 << 20  # what a named size counts as where axes are compared
 
-# docs/abi.md: pb_ctx, and the table its `pool` points to.
-CONTEXT_POOL, CONTEXT_THREADS = 32, 40
-TABLE_RUN, TABLE_STATE = 0, 8
-PART_PARAMS = [(PTR, ""), (I32, ""), (I32, "")]
-
-# What a part is given, in bytes: context, buffers, sizes, memory of lanes.
-_CONTEXT, _BUFFERS, _SIZES, _LANES = 0, 8, 16, 24
-_ARGUMENT_WORDS = 4
-_LANES_BYTES = LANES * 8
+RANGES, LANEWISE, BLOCKS = "by ranges", "by lanes", "by blocks"
 
 
 class Split(NamedTuple):
-    """How a kernel is split: the axis, and what of it stays together.
+    """How a kernel is split: the axis, and how many of its elements stay together."""
 
-    `parts` is 0 for ranges of any number; of lanes there are exactly so many parts.
-    """
-
+    how: str
     axis: int
     unit: int
-    parts: int = 0
-
-    @property
-    def text(self) -> str:
-        """How it is split, for people."""
-        return "by lanes" if self.parts else "by ranges"
 
 
 def choose_split(plan: KernelPlan, target: Target) -> Split | None:
@@ -67,10 +69,15 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
     kept = [a for a in range(last + 1) if a not in plan.reduced]
     if not kept:
         extent = plan.space[last]
+        width = vector_width(plan, target)
+        stores = any(out.monoid is None for out in plan.outputs)
         if isinstance(extent, int) and extent < 2 * LANES:
             return None  # rows that have few lanes for each part
-        width = vector_width(plan, target)
-        return Split(last, width, SHARES) if width * SHARES <= LANES else None
+        if width * SHARES > LANES or any(out.dtype is BOOL for out in plan.outputs):
+            return None
+        if not stores:
+            return Split(LANEWISE, last, width)
+        return Split(BLOCKS, last, UNIT) if last == 0 else None
     best: Split | None = None
     most = 1
     for a in kept:
@@ -80,7 +87,7 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
             continue
         units = NAMED if isinstance(extent, SizeExpr) else -(-extent // unit)
         if units > most:
-            best, most = Split(a, unit), min(units, NAMED)
+            best, most = Split(RANGES, a, unit), min(units, NAMED)
     return best
 
 
@@ -108,9 +115,9 @@ class _PartNest(Nest):
     def _function(self, name: str) -> Function:
         fn = self.module.function(name, I32, PART_PARAMS)
         argument, index, count = fn.args
-        self.buffers = _word(fn, argument, _BUFFERS)
-        self.size_words = _word(fn, argument, _SIZES)
-        self.lanes = fn.gep(argument, const(I64, _LANES))
+        self.argument = argument
+        self.buffers = argument_word(fn, argument, 1, PTR)
+        self.size_words = argument_word(fn, argument, 2, PTR)
         self.index = fn.convert("zext", index, I64)
         self.count = fn.convert("zext", count, I64)
         return fn
@@ -118,18 +125,24 @@ class _PartNest(Nest):
     def begin(self) -> Body:
         body = super().begin()
         fn, split = self.fn, self.split
-        if split.parts:
-            share = LANES // split.parts
-            self.low = fn.mul(const(I64, share), self.index)
-            self.high = fn.add(self.low, const(I64, share))
+        if split.how == LANEWISE:
+            share = const(I64, LANES // SHARES)
+            self.low = fn.mul(share, self.index)
+            self.high = fn.add(self.low, share)
             return body
+        self.first, extent = const(I64, 0), body.size(self.plan.space[split.axis])
+        if split.how == BLOCKS:
+            self.first = argument_word(fn, self.argument, FIRST_WORD, I64)
+            stop = argument_word(fn, self.argument, STOP_WORD, I64)
+            extent = fn.sub(stop, self.first)
+            self.values = argument_word(fn, self.argument, VALUES_WORD, PTR)
         unit = const(I64, split.unit)
-        extent = body.size(self.plan.space[split.axis])
         units = fn.add(extent, const(I64, split.unit - 1))
         units = fn.udiv(units, unit)
         following = fn.add(self.index, const(I64, 1))
-        self.low = fn.mul(fn.udiv(fn.mul(units, self.index), self.count), unit)
-        self.high = fn.mul(fn.udiv(fn.mul(units, following), self.count), unit)
+        low = fn.mul(fn.udiv(fn.mul(units, self.index), self.count), unit)
+        high = fn.mul(fn.udiv(fn.mul(units, following), self.count), unit)
+        self.low, self.high = fn.add(self.first, low), fn.add(self.first, high)
         return body
 
     def loop(
@@ -142,9 +155,9 @@ class _PartNest(Nest):
         inner: Callable[[Body], None],
     ) -> None:
         if axis == self.split.axis:
-            if self.split.parts:
+            if self.split.how == LANEWISE:
                 start = self._first(start)
-                if by == self.split.unit and LANES // self.split.parts <= RING * by:
+                if by == self.split.unit and RING * by >= LANES // SHARES:
                     self._loop_in_registers(body, start, stop, inner)
                     return
             else:
@@ -192,7 +205,7 @@ class _PartNest(Nest):
     def _lanes_from(self, chunk: Reg) -> list[Reg]:
         """Return the first lane of a chunk and of those after it, up to all."""
         fn, out = self.fn, []
-        for _ in range(LANES // self.split.parts // self.width):
+        for _ in range(LANES // SHARES // self.width):
             out.append(fn.and_(fn.add(self.row, chunk), const(I64, LANES - 1)))
             chunk = self.following(self.split.axis, chunk, self.width)
         return out
@@ -209,9 +222,9 @@ class _PartNest(Nest):
     def following(self, axis: int, var: Reg, by: int) -> Reg:
         """Return the chunk after one: of lanes, the next one of this part."""
         fn, after = self.fn, super().following(axis, var, by)
-        if axis != self.split.axis or not self.split.parts:
+        if axis != self.split.axis or self.split.how != LANEWISE:
             return after
-        share = LANES // self.split.parts
+        share = LANES // SHARES
         linear = fn.add(self.row, after)
         over = fn.icmp("eq", fn.and_(linear, const(I64, share - 1)), const(I64, 0))
         jump = fn.select(over, const(I64, LANES - share), const(I64, 0))
@@ -227,6 +240,18 @@ class _PartNest(Nest):
         lands = fn.select(fn.icmp("slt", lane, self.low), self.low, ahead)
         return fn.add(fn.sub(start, lane), lands)
 
+    def keeps(self, body: Body, linear: Reg) -> bool:
+        """Put the values of a block down for who folds them."""
+        if self.split.how != BLOCKS:
+            return False
+        fn = self.fn
+        at = fn.sub(linear, self.first)
+        for k, out in enumerate(self.folds()):
+            base = fn.gep(self.values, const(I64, k * VALUES_BYTES))
+            elem = register_type(out.dtype, 1)
+            fn.store(body.lanes(out.step), fn.gep(base, at, elem))
+        return True
+
     def tail(
         self, body: Body, whole: Reg, stop: Reg, masked: Callable[[Body], None]
     ) -> None:
@@ -239,14 +264,15 @@ class _PartNest(Nest):
         self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]
     ) -> None:
         """Leave the lanes of this part to the caller, who folds them."""
-        if not self.split.parts:
+        if self.split.how == RANGES:
             super().finish(body, folds, lanes, kept)
+        if self.split.how != LANEWISE:
             return
         fn, width = self.fn, self.width
-        shared = fn.load(self.lanes, PTR)
+        shared = argument_word(fn, self.argument, LANES_WORD, PTR)
         for k, (out, held) in enumerate(zip(folds, lanes, strict=True)):
             elem = register_type(out.dtype, 1)
-            base = fn.gep(shared, const(I64, k * _LANES_BYTES))
+            base = fn.gep(shared, const(I64, k * LANES_BYTES))
             before = fn.block
             leave, left = fn.new_label("leave"), fn.new_label("left")
             fn.br(leave)
@@ -260,8 +286,14 @@ class _PartNest(Nest):
             fn.start(left)
 
 
-def _word(fn: Function, base: Reg, offset: int) -> Reg:
-    return fn.load(fn.gep(base, const(I64, offset)), PTR)
+def find_split(plan: KernelPlan, target: Target, above: int | None) -> Split | None:
+    """Return how a plan that may cost `above` or more is split, if it is."""
+    if above is None:
+        return None
+    work = work_of(plan)
+    if isinstance(work, int) and work < above:
+        return None
+    return choose_split(collapse(plan), target)
 
 
 def emit_split(
@@ -270,98 +302,58 @@ def emit_split(
     name: str,
     plan: KernelPlan,
     names: Sequence[str],
-    above: int | None,
+    above: int,
+    split: Split,
     emit: Callable[[Nest], None],
-) -> Split | None:
-    """Write a kernel, and its parts where it costs `above` or more; returns how.
+) -> int:
+    """Write a kernel that runs in parts where it costs `above` or more.
 
-    `emit` writes the loops of a nest.
+    `emit` writes the loops of a nest. Returns the bytes of scratch, which begins where
+    the last slot says.
     """
-    work = work_of(plan)
-    split: Split | None = None
-    if above is not None and not (isinstance(work, int) and work < above):
-        split = choose_split(collapse(plan), target)
-    if split is None:
-        emit(Nest(module, target, name, plan, names))
-        return None
     whole, part = f"{name}_whole", f"{name}_part"
     emit(Nest(module, target, whole, plan, names))
     nest = _PartNest(module, target, part, plan, names, split)
     emit(nest)
-    least = const(I64, above or 0)
+    work = work_of(plan)
 
-    def enough(fn: Function) -> Reg | None:
-        if isinstance(work, int):
-            return None
+    def number(fn: Function, size: Size) -> Reg:
         env = {
             n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
             for k, n in enumerate(names)
         }
-        return fn.icmp("sge", emit_size(fn, work, env), least)
+        return emit_size(fn, size, env)
+
+    def enough(fn: Function) -> Reg | None:
+        if isinstance(work, int):
+            return None
+        return fn.icmp("sge", number(fn, work), const(I64, above))
 
     fn = emit_choice(module, name, whole, enough)
-    lanes = Reg("null", PTR)
+    if split.how == RANGES:
+        run_parts(fn, part, fn.args, thread_count(fn))
+        fn.ret(OK)
+        return 0
     folds = nest.folds()
-    if split.parts:
-        lanes = fn.alloca(llvm.I8, _LANES_BYTES * len(folds))
-    if split.parts:
-        count = const(I32, split.parts)
+    lanes = fn.alloca(llvm.I8, LANES_BYTES * len(folds))
+    words = [*fn.args, lanes]
+    scratch = 0
+    if split.how == LANEWISE:
+        run_parts(fn, part, words, const(I32, SHARES))
     else:
-        count = fn.load(fn.gep(fn.args[0], const(I64, CONTEXT_THREADS)), I32)
-    run_parts(fn, part, (*fn.args, lanes), count)
-    for k, out in enumerate(folds if split.parts else ()):
-        held = fn.gep(lanes, const(I64, k * _LANES_BYTES))
-        folded = fold_function(module, out.monoid or "", out.dtype, split.unit, 1)
-        value = fn.call(folded, register_type(out.dtype, 1), (held,))
-        if out.dtype is BOOL:
-            value = fn.convert("zext", value, llvm.I8)
-        slot = fn.load(fn.gep(fn.args[1], const(I64, out.slot), PTR), PTR)
-        fn.store(value, slot)
+        fold = f"{name}_fold"
+        emit_fold(module, fold, folds, nest.width, SHARES)
+        slot = const(I64, len(plan.slots))
+        words.append(fn.load(fn.gep(fn.args[1], slot, PTR), PTR))
+        extent = number(fn, nest.plan.space[0])
+        counts = thread_count(fn), const(I32, SHARES)
+        emit_blocks(fn, part, fold, folds, nest.width, words, extent, counts)
+        scratch = VALUES_BYTES * len(folds)
+    for k, out in enumerate(folds):
+        held = fn.gep(lanes, const(I64, k * LANES_BYTES))
+        name = fold_function(module, out.monoid or "", out.dtype, nest.width, 1)
+        value = fn.call(name, register_type(out.dtype, 1), (held,))
+        place = fn.load(fn.gep(fn.args[1], const(I64, out.slot), PTR), PTR)
+        fn.store(value, place)
     fn.ret(OK)
-    return split
-
-
-def emit_choice(
-    module: Module, name: str, whole: str, enough: Callable[[Function], Reg | None]
-) -> Function:
-    """Begin a kernel that calls `whole` unless there are threads and `enough` work.
-
-    The function goes on where it runs in parts.
-    """
-    fn = module.function(name, I32, KERNEL_PARAMS)
-    ctx = fn.args[0]
-    null = Reg("null", PTR)
-    alone, given, several, parts = "alone", "given", "several", "parts"
-    fn.cond_br(fn.icmp("eq", ctx, null), alone, given)
-    fn.start(given)
-    pool = _word(fn, ctx, CONTEXT_POOL)
-    threads = fn.load(fn.gep(ctx, const(I64, CONTEXT_THREADS)), I32)
-    held = fn.icmp("ne", pool, null)
-    held = fn.and_(held, fn.icmp("sgt", threads, const(I32, 1)))
-    fn.cond_br(held, several, alone)
-    fn.start(several)
-    large = enough(fn)
-    if large is None:
-        fn.br(parts)
-    else:
-        fn.cond_br(large, parts, alone)
-    fn.start(alone)
-    fn.ret(fn.call(whole, I32, fn.args))
-    fn.start(parts)
-    return fn
-
-
-def run_parts(fn: Function, part: str, words: Sequence[Reg], count: Reg) -> None:
-    """Have the caller's threads run `part` on a list of addresses; leave on failure."""
-    argument = fn.alloca(PTR, len(words))
-    for k, word in enumerate(words):
-        fn.store(word, fn.gep(argument, const(I64, k), PTR))
-    pool = _word(fn, fn.args[0], CONTEXT_POOL)
-    run = _word(fn, pool, TABLE_RUN)
-    state = _word(fn, pool, TABLE_STATE)
-    code = fn.call_ptr(run, I32, (state, Reg(f"@{part}", PTR), argument, count))
-    bad, good = fn.new_label("failed"), fn.new_label("joined")
-    fn.cond_br(fn.icmp("ne", code, OK), bad, good, False)
-    fn.start(bad)
-    fn.ret(code)
-    fn.start(good)
+    return scratch
