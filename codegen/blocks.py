@@ -12,7 +12,7 @@ from .parts import PART_PARAMS, argument_word, run_parts
 from .plan import Output
 from .scalar import ScalarEmitter, Typed, register_type
 
-BLOCK = 1 << 20  # elements
+BLOCK = 1 << 17  # elements
 SLACK = 2 * LANES  # elements behind them that may be written and read, and mean nothing
 LANES_BYTES = LANES * 8  # of a fold
 VALUES_BYTES = (BLOCK + SLACK) * 8  # of a fold

@@ -346,4 +346,9 @@ class Driver:
             n: fn.load(fn.gep(fn.args[0], const(I64, k), I64), I64)
             for k, n in enumerate(self.graph.sizes)
         }
-        fn.ret(emit_size(fn, self.arena.nbytes(), env))
+        alone = emit_size(fn, self.arena.nbytes(threads=False), env)
+        if self.arena.shared <= self.arena.scratch:
+            fn.ret(alone)
+            return
+        several = fn.icmp("sgt", fn.args[1], const(I32, 1))
+        fn.ret(fn.select(several, emit_size(fn, self.arena.nbytes(), env), alone))

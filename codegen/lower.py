@@ -181,7 +181,10 @@ class ModuleBuilder:
             launch._replace(kernel=self._number(plan, names, symbol))
             for plan, launch in made
         ]
-        arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
+        used = {x.kernel for x in launches}
+        shared = used & self._splits.keys()
+        arena.scratch = max((self._scratch[k] for k in used - shared), default=0)
+        arena.shared = max((self._scratch[k] for k in shared), default=0)
         lowered = Lowered(
             graph, symbol, arena.nbytes(), launches, self._plans, arena, checks, late,
             cells, regions, self._splits,

@@ -49,10 +49,11 @@ class Arena:
     piece: list[Size] = field(default_factory=list)
     count: list[int] = field(default_factory=list)
     scratch: int = 0  # bytes of packing space behind the pieces
+    shared: int = 0  # bytes there that the parts of a kernel share, with threads
 
-    def nbytes(self) -> Size:
+    def nbytes(self, threads: bool = True) -> Size:
         """Return the bytes of the whole workspace."""
-        total: Size = self.scratch
+        total: Size = max(self.scratch, self.shared if threads else 0)
         for piece, count in zip(self.piece, self.count, strict=True):
             total = total + piece * count
         return total

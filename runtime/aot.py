@@ -21,6 +21,7 @@ from ..ir.types import TensorType
 from .compile import checked_object
 from .package import Pair, Tree, missing_files, package_files
 from .package.publish import publish_files
+from .threads import PARTS_ABOVE
 
 SUFFIX = "_value_and_grad"
 
@@ -109,7 +110,7 @@ def build_package(
     nodes = sum(len(entry.graph.nodes) for entry in entries)
     with collector_paused(nodes):
         ready = [(pipeline.run(e.graph), e.symbol) for e in entries]
-        text, _ = lower(ready, target, embed=True)
+        text, _ = lower(ready, target, embed=True, above=PARTS_ABOVE)
         made = checked_object(text, target)
     files = package_files(
         name,

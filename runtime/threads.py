@@ -26,7 +26,7 @@ from .loading import Library
 from .pool import address_reg, c_address, immortal
 
 MOST = 256  # threads of a call
-PARTS_ABOVE = 1 << 22  # cheap instructions: some 100 us of one thread
+PARTS_ABOVE = 1 << 23  # cheap instructions: 100 to 250 us of one thread
 
 _FUTEX = {"x86_64": 202, "aarch64": 98}  # number of the system call
 _PAUSE = {"x86_64": ("x86.sse2.pause", ()), "aarch64": ("aarch64.hint", (1,))}

@@ -55,6 +55,17 @@ typedef struct pb_status {{
   int64_t extent;
 }} pb_status;
 
+/* Threads of the caller: run(state, part, arg, count) calls part(arg, index, count) once
+   for every index from 0 to count - 1, on any threads, in any order, and returns when
+   all have returned: 0, or the first code that is not 0. Several calls of run may be
+   under way at once; parts call nothing. */
+typedef struct pb_pool {{
+  int32_t (*run)(void *state,
+                 int32_t (*part)(void *arg, int32_t index, int32_t count),
+                 void *arg, int32_t count);
+  void *state;
+}} pb_pool;
+
 /* May be NULL in every call: no status, no memory, no cancelling, one thread.
 
    grow: memory for what loops keep when nobody knows how often they will turn; other
@@ -68,8 +79,8 @@ typedef struct pb_ctx {{
   pb_status *status;              /* filled on failure, or NULL */
   void *(*grow)(void *state, void *old, int64_t bytes); /* or NULL: see above */
   void *grow_state;
-  const void *pool;               /* thread pool, or NULL */
-  int32_t threads;                /* 1 without a pool */
+  const void *pool;               /* a pb_pool, or NULL */
+  int32_t threads;                /* into how many parts large loops go; 1 without */
   int32_t reserved;               /* 0 */
   const volatile int32_t *cancel; /* a long call stops once it is not 0, or NULL */
 }} pb_ctx;
@@ -93,7 +104,7 @@ static inline void *pb_grow_malloc(void *state, void *old, int64_t bytes) {{
 _RULES = """\
 Arrays are C-contiguous; a scalar is an array of shape (). Inputs are never written.
 An output overlaps no input and no other output. workspace: as many bytes as the
-_workspace function tells, aligned to 64, or NULL when that is 0. A call returns PB_OK
+_workspace function tells for the context's threads, aligned to 64, or NULL when that is 0. A call returns PB_OK
 or another of the codes below. The functions keep no state: threads may share them."""
 
 
@@ -175,7 +186,7 @@ def _function(signature: Signature) -> str:
             f"int32_t {main}(const pb_ctx *ctx, const void *const *inputs,",
             "    const int64_t *sizes, void *const *outputs, void *workspace);",
             "",
-            f"/* Bytes of workspace {main} needs. */",
+            f"/* Bytes of workspace {main} needs with so many threads. */",
             f"int64_t {workspace}(const int64_t *sizes, int32_t threads);",
             "",
             f"/* {main}, with the arrays and sizes by name. */",

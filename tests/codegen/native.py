@@ -232,7 +232,8 @@ class Call:
             self.outputs.append(made)
         self.sizes = self._words([env[n] for n in graph.sizes], side)
         needed = code.workspace(self.sizes.address)
-        assert needed == evaluate_size(code.lowered.workspace, env)
+        most = code.lowered.arena.nbytes(threads=code.threads > 1)
+        assert needed == evaluate_size(most, env)
         self.work = region(needed, side, 64)
         poison(self.work)
         addresses = (
