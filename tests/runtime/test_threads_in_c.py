@@ -78,7 +78,7 @@ def test_a_pool_of_pthreads(tmp_path: Path, compiler: str) -> None:
     x = b.input(parse_type("f64[n]"), "x")
     y = b.exp(b.sin(x))
     graph = b.finish("total", [b.sum(y, axes=(0,)), y])
-    for name, data in build_package("total", [Entry("total", graph)]).files.items():
+    for name, data in build_package("total", [Entry("total", graph, "")]).files.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "main.c").write_text(MAIN)
     subprocess.run(
