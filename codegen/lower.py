@@ -10,7 +10,7 @@ from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
+from ..ir.forms import Contract, Control, Factorize, Reduce, Rows, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
@@ -30,6 +30,7 @@ from .plan import FARTHEST, Bound, KernelPlan, Planner
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats, describe
+from .row_sets import with_rows
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
@@ -89,6 +90,7 @@ class ModuleBuilder:
     target: Target
     fuse: bool = True
     registers: bool = True  # small loops run in registers
+    rows: bool = True  # so do rows of few elements, of a whole part of a program
     embed: bool = True  # captured arrays become data of the object, else addresses
     module: Module = field(init=False)
     _numbers: dict[AnyPlan, int] = field(default_factory=dict)
@@ -119,6 +121,10 @@ class ModuleBuilder:
         unknown = frozenset(late)
         _demand_known(graph, unknown)
         schedule = build_schedule(graph, self.fuse)
+        if self.fuse and self.rows:
+            program = with_rows(graph, schedule)
+            if program is not graph:
+                schedule = build_schedule(program)
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
         regions: dict[str, Lowered] = {}
@@ -268,6 +274,9 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
 def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
     """Return where the user called what a launch makes."""
     if isinstance(item, Whole):
+        if isinstance(item.node.primitive.form, Rows):
+            locs: tuple[Loc, ...] = item.node.params["locs"]
+            return locs
         nodes: list[Node | None] = [item.node]
     else:
         values = [*item.stores, *[x for x, _ in item.copies]]
@@ -335,6 +344,11 @@ def _plan_whole(
             (memory(node.operands[1]),),
             (),
         )
+    if isinstance(form, Rows):
+        operands = [memory(x) for x in node.operands]
+        results = [schedule.buffers[x] for x in node.results]
+        slots = (*operands, *results)
+        return node.params["plan"], slots, tuple(range(len(operands), len(slots)))
     result = schedule.buffers[node.results[0]]
     if isinstance(form, Contract):
 
@@ -374,8 +388,9 @@ def lower(
     fuse: bool = True,
     embed: bool = True,
     registers: bool = True,
+    rows: bool = True,
 ) -> tuple[str, list[Lowered]]:
     """Return the LLVM IR of a module with these (graph, symbol) programs."""
-    builder = ModuleBuilder(target, fuse, registers, embed)
+    builder = ModuleBuilder(target, fuse, registers, rows, embed)
     lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
     return builder.text(), lowered

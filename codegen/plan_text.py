@@ -7,6 +7,7 @@ from .late import AllocatePlan
 from .plan import Apply, KernelPlan
 from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
+from .rows import Dot, Fold, RowPlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan, WholePlan
@@ -40,6 +41,12 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"{_control(plan.control, len(plan.regions))}, in registers"
     if isinstance(plan, ControlPlan):
         return _control(plan, len(plan.regions))
+    if isinstance(plan, RowPlan):
+        work = sum(isinstance(step, Apply | Fold | Dot) for step in plan.steps)
+        return (
+            f"rows of [{plan.length}], {work} operations a row, "
+            f"{len(plan.results)} results"
+        )
     if isinstance(plan, RevolvePlan):
         return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
     if isinstance(plan, AllocatePlan):

@@ -18,6 +18,7 @@ from ..ir.forms import (
     Map,
     Place,
     Reduce,
+    Rows,
     Scan,
     Scatter,
     View,
@@ -140,7 +141,7 @@ class Scheduler:
                 for x in node.operands:
                     self._force(strip_views(x, self._is_leaf)[0])
                 continue
-            if isinstance(form, Scatter | Scan | Factorize):
+            if isinstance(form, Scatter | Scan | Factorize | Rows):
                 for x in node.operands:
                     self._force(x)
                 continue
@@ -234,8 +235,8 @@ class Scheduler:
                 level = max(least, *(memory[self._base(x)] for x in node.operands))
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
-            elif isinstance(form, Scan | Factorize):
-                level = max(least, *(memory[self._base(x)] for x in node.operands))
+            elif isinstance(form, Scan | Factorize | Rows):
+                level = max([least, *(memory[self._base(x)] for x in node.operands)])
                 self._whole(node, "whole", level)
             elif isinstance(form, Control):
                 reads = [node.operands[k] for k in stored_operands(node)]

@@ -21,6 +21,8 @@ from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
 from .register_loops import RegisterPlan, emit_registers
 from .revolve import RevolvePlan, emit_revolve
+from .row_kernel import emit_rows
+from .rows import RowPlan
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
@@ -71,6 +73,7 @@ WholePlan = (
     | RegisterPlan
     | AllocatePlan
     | RevolvePlan
+    | RowPlan
 )
 
 
@@ -167,6 +170,8 @@ def emit_whole(
         emit_registers(module, name, plan, names)
     elif isinstance(plan, RevolvePlan):
         emit_revolve(module, name, plan, names)
+    elif isinstance(plan, RowPlan):
+        emit_rows(module, target, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
     else:

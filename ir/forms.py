@@ -123,6 +123,14 @@ class Iota:
     """No operands; each element is its position along param `axis`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Every row of the results from that row of the operands; param `plan` says how.
+
+    Part of a program that is being lowered: no pass meets it, no op has it.
+    """
+
+
 Form = (
     Map
     | Reduce
@@ -136,6 +144,7 @@ Form = (
     | Control
     | Literal
     | Iota
+    | Rows
 )
 
 

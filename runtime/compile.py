@@ -66,6 +66,7 @@ class Options:
     disable: frozenset[str] = frozenset()  # names of passes to leave out
     fuse: bool = True
     registers: bool = True  # small loops
+    rows: bool = True  # rows of few elements
     level: int = 1  # of LLVM's pipeline
 
 
@@ -348,7 +349,7 @@ def _compile(graph: Graph, options: Options) -> Program:
     clock.append(perf_counter())
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False,
-        registers=options.registers,
+        registers=options.registers, rows=options.rows,
     )  # fmt: skip
     clock.append(perf_counter())
     made = checked_object(text, host(), options.level)
