@@ -1,0 +1,213 @@
+"""Parts of programs that run row by row: one kernel, and no other bits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import PROGRAM, assert_close, largest
+from native import How, assert_same_bits, guarded, native
+from pullback.codegen.rows import RowPlan
+from pullback.codegen.show import show_schedule
+from pullback.codegen.target import host
+from pullback.ir.adjoint import grad_graph
+from pullback.ir.builder import Builder
+from pullback.ir.constant import ArrayConstant
+from pullback.ir.graph import Graph, Value
+from pullback.ir.interpreter import interpret
+from pullback.ir.ops import new_builder
+from pullback.ir.sizes import named
+from pullback.ir.types import parse_type
+
+Array = np.ndarray[Any, Any]
+Make = Callable[..., list[Value]]
+
+OFF = How(rows=False)
+UNFUSED = How(fuse=False)
+
+
+def lengths(b: Builder, x: Value) -> Value:
+    """The lengths of the rows of x, an axis of one behind them."""
+    return b.expand_dims(b.sqrt(b.sum(b.mul(x, x), axes=(1,))), axes=(1,))
+
+
+def unit(b: Builder, x: Value) -> list[Value]:
+    return [b.div(x, b.broadcast_to(lengths(b, x), shape=x.type.shape))]
+
+
+def softmax(b: Builder, x: Value) -> list[Value]:
+    shape = x.type.shape
+    top = b.expand_dims(b.max(x, axes=(1,)), axes=(1,))
+    e = b.exp(b.sub(x, b.broadcast_to(top, shape=shape)))
+    total = b.expand_dims(b.sum(e, axes=(1,)), axes=(1,))
+    return [b.div(e, b.broadcast_to(total, shape=shape)), b.log(total)]
+
+
+def squares(b: Builder, x: Value, y: Value) -> list[Value]:
+    """Small matrices times each other, and their transposes."""
+    made = b.contract(x, y, lhs="nij", rhs="njk", out="nik")
+    back = b.transpose(made, axes=(0, 2, 1))
+    trace = b.sum(b.mul(made, back), axes=(1, 2))
+    return [made, b.tanh(back), trace]
+
+
+def shared(b: Builder, x: Value, w: Value, c: Value) -> list[Value]:
+    """Small arrays that are the same for all rows."""
+    made = b.contract(x, w, lhs="ni", rhs="ij", out="nj")
+    shape = made.type.shape
+    made = b.add(made, b.broadcast_to(b.expand_dims(c, axes=(0,)), shape=shape))
+    return [*unit(b, made), b.max(made, axes=(1,))]
+
+
+def pieces(b: Builder, x: Value) -> list[Value]:
+    """Rows cut, joined and padded."""
+    n = x.type.shape[0]
+    first = b.slice(x, start=(0, 0), stop=(n, 3), step=(1, 1))
+    last = b.slice(x, start=(0, 3), stop=(n, 7), step=(1, 1))
+    joined = b.concat(last, b.tanh(first), axis=1)
+    (made,) = unit(b, b.mul(joined, joined))
+    return [made, b.sum(b.exp(first), axes=(1,))]
+
+
+def numbers(b: Builder, x: Value, k: Value, t: Value) -> list[Value]:
+    """Integers, truth values and the number of the row."""
+    most = b.max(k, axes=(1,))
+    places = b.iota(shape=k.type.shape, axis=0, dtype="i64")
+    under = b.lt(k, b.broadcast_to(b.expand_dims(most, axes=(1,)), shape=k.type.shape))
+    under = b.and_(under, t)
+    held = b.where(under, x, b.neg(x))
+    return [under, b.add(b.mul(k, places), k), b.sum(held, axes=(1,)), most]
+
+
+def table(b: Builder, x: Value) -> list[Value]:
+    """An array constant that all rows share."""
+    held = b.constant(np.arange(6.0).reshape(3, 2) / 7)
+    made = b.contract(x, held, lhs="ni", rhs="ij", out="nj")
+    return unit(b, made)
+
+
+def shifted(b: Builder, x: Value) -> list[Value]:
+    """Rows of a longer array, from different places on."""
+    n = x.type.shape[0]
+    low = b.slice(x, start=(0, 0), stop=(n - 1, 3), step=(1, 1))
+    high = b.slice(x, start=(1, 0), stop=(n, 3), step=(1, 1))
+    away = b.sub(high, low)
+    return [*unit(b, away), b.flip(away, axes=(0,))]
+
+
+def between(b: Builder, x: Value) -> list[Value]:
+    """Rows that wait for a sum over all rows."""
+    (made,) = unit(b, x)
+    mean = b.sum(made, axes=(0,))
+    moved = b.sub(
+        made, b.broadcast_to(b.expand_dims(mean, axes=(0,)), shape=x.type.shape)
+    )
+    return [*unit(b, moved), mean]
+
+
+def loss(b: Builder, x: Value, w: Value) -> list[Value]:
+    """A sum over rows; also the gradients of a shared array."""
+    made = b.contract(x, w, lhs="ni", rhs="ij", out="nj")
+    (made,) = unit(b, b.tanh(made))
+    return [b.sum(b.mul(made, b.sin(made)), axes=(0, 1))]
+
+
+def long_rows(b: Builder, x: Value) -> list[Value]:
+    """So much work that it is several kernels."""
+    for k in range(40):
+        (x,) = unit(b, b.tanh(b.add(x, b.sin(b.mul(x, 1.0 + k)))))
+    return [x]
+
+
+PROGRAMS: dict[str, tuple[Make, tuple[str, ...]]] = {
+    "unit": (unit, ("f64[n,3]",)),
+    "unit of 1": (unit, ("f64[n,1]",)),
+    "unit of 2": (unit, ("f64[n,2]",)),
+    "unit of 4": (unit, ("f64[n,4]",)),
+    "unit of 5": (unit, ("f64[n,5]",)),
+    "unit of 15": (unit, ("f64[n,15]",)),
+    "unit of 32": (unit, ("f64[n,32]",)),
+    "single unit": (unit, ("f32[n,3]",)),
+    "single unit of 17": (unit, ("f32[n,17]",)),
+    "softmax": (softmax, ("f64[n,10]",)),
+    "squares": (squares, ("f64[n,3,3]", "f64[n,3,3]")),
+    "single squares": (squares, ("f32[n,2,2]", "f32[n,2,2]")),
+    "shared": (shared, ("f64[n,4]", "f64[4,3]", "f64[3]")),
+    "pieces": (pieces, ("f64[n,7]",)),
+    "numbers": (numbers, ("f64[n,3]", "i64[n,3]", "bool[n,3]")),
+    "single numbers": (numbers, ("f32[n,5]", "i32[n,5]", "bool[n,5]")),
+    "table": (table, ("f64[n,3]",)),
+    "shifted": (shifted, ("f64[n,3]",)),
+    "between": (between, ("f64[n,3]",)),
+    "loss": (loss, ("f64[n,3]", "f64[3,3]")),
+    "long": (long_rows, ("f64[n,2]",)),
+}
+DERIVED = ("unit", "softmax", "squares", "shared", "pieces", "between", "loss")
+NAMES = (*PROGRAMS, *(f"{name}, back" for name in DERIVED))
+EMPTY = frozenset({"shifted"})
+SIZES = (0, 1, 2, 7, 8, 9, 31, 64, 101)
+
+
+@cache
+def made(name: str, n: int | str) -> Graph:
+    plain, back, _ = name.partition(", back")
+    make, types = PROGRAMS[plain]
+    b = new_builder()
+    if isinstance(n, str):
+        b.sizes.append(n)
+    given = [
+        b.input(parse_type(t.replace("n", str(n))), f"x{k}") for k, t in enumerate(types)
+    ]
+    outputs = make(b, *given)
+    if not back:
+        return b.finish("rows", outputs)
+    total = outputs[0]
+    total = b.sum(b.mul(total, total), axes=tuple(range(total.type.rank)))
+    return grad_graph(b.finish("rows", [total]), tuple(range(len(given))))
+
+
+def arrays(graph: Graph, n: int) -> list[Array]:
+    rng = np.random.default_rng(n)
+    out: list[Array] = []
+    for x in graph.inputs:
+        shape = [d if isinstance(d, int) else n for d in x.type.shape]
+        kind = x.type.dtype
+        if kind.kind == "b":
+            out.append(rng.random(shape) < 0.5)
+        elif kind.kind == "i":
+            out.append(rng.integers(-9, 9, shape).astype(kind.numpy))
+        else:
+            out.append(rng.standard_normal(shape).astype(kind.numpy))
+    return out
+
+
+def row_plans(graph: Graph, how: How = How()) -> list[RowPlan]:
+    lowered = native(graph, how).lowered
+    plans = [lowered.plans[x.kernel] for x in lowered.launches]
+    return [x for x in plans if isinstance(x, RowPlan)]
+
+
+def sizes_of(name: str) -> list[int]:
+    return [n for n in SIZES if n or name.partition(",")[0] not in EMPTY]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_results_are_the_reference_to_the_same_bits(name: str) -> None:
+    graph = made(name, "n")
+    code = native(graph)
+    assert any(isinstance(x, RowPlan) for x in code.lowered.plans), name
+    sizes = sizes_of(name)
+    given = [arrays(graph, n) for n in sizes]
+    found = guarded([(code, x) for x in given])
+    for how in (OFF, UNFUSED):
+        other = native(graph, how)
+        assert not any(isinstance(x, RowPlan) for x in other.lowered.plans)
+        for n, x, got in zip(sizes, given, found, strict=True):
+            assert_same_bits(got, other(x), (name, str(how), n))
+    for n, x, got in zip(sizes, given, found, strict=True):
+        with np.errstate(all="ignore"):
+            wanted = interpret(graph, x)
+        scale = largest([*x, *wanted]) * max(n, 1)
+        assert_close(got, wanted, (name, n), PROGRAM, scale)
