@@ -30,6 +30,7 @@ from .plan import FARTHEST, Bound, KernelPlan, Planner
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats, describe
+from .revolve import RevolvePlan
 from .row_sets import with_rows
 from .scan import plan_scan
 from .scatter import plan_scatter
@@ -74,6 +75,8 @@ class Lowered:
         if any(x.loops for x in self.regions.values()):
             return True
         plans = [self.plans[x.kernel] for x in self.launches]
+        if any(isinstance(x, RevolvePlan) for x in plans):
+            return True
         held = [x.control if isinstance(x, RegisterPlan) else x for x in plans]
         return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in held)
 
@@ -143,7 +146,9 @@ class ModuleBuilder:
                     item.node, schedule, checks, self.registers,
                     partial(self._functions, item.node, symbol, checks, regions),
                 )  # fmt: skip
-                made.append((control, Launch(0, buffers, writes, (0,) * len(buffers))))
+                zeros = (0,) * len(buffers)
+                launch = Launch(0, buffers, writes, zeros, _locs(item))
+                made.append((control, launch))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))

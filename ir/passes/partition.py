@@ -20,7 +20,14 @@ from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
 from .partition_choose import choose
-from .partition_problem import RECOMPUTE, Roles, find_roles, find_unsized, pose
+from .partition_problem import (
+    RECOMPUTE,
+    Roles,
+    find_lengths,
+    find_roles,
+    find_unsized,
+    pose,
+)
 from .rebuild import renew_all, renewed
 
 
@@ -130,12 +137,16 @@ def _needed(
     """Return the nodes that print, and those that `roots` need beyond `given`."""
     found: set[Node] = set()
     needed: set[Node | None] = {x.node for x in roots if x not in given}
+    lengths = find_lengths(joint)
     add, need = found.add, needed.add
     for node in reversed(joint.nodes):
         if node in needed or node in printing:
             add(node)
             for x in node.operands:
                 if x not in given:
+                    need(x.node)
+            if lengths and node in lengths:
+                for x in lengths[node]:
                     need(x.node)
     return found
 

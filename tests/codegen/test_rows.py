@@ -14,11 +14,9 @@ from pullback.codegen.show import show_schedule
 from pullback.codegen.target import host
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.builder import Builder
-from pullback.ir.constant import ArrayConstant
 from pullback.ir.graph import Graph, Value
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import new_builder
-from pullback.ir.sizes import named
 from pullback.ir.types import parse_type
 
 Array = np.ndarray[Any, Any]
@@ -64,9 +62,9 @@ def shared(b: Builder, x: Value, w: Value, c: Value) -> list[Value]:
 def pieces(b: Builder, x: Value) -> list[Value]:
     """Rows cut, joined and padded."""
     n = x.type.shape[0]
-    first = b.slice(x, start=(0, 0), stop=(n, 3), step=(1, 1))
-    last = b.slice(x, start=(0, 3), stop=(n, 7), step=(1, 1))
-    joined = b.concat(last, b.tanh(first), axis=1)
+    first = b.slice(x, start=(0, 0), step=(1, 1), size=(n, 3))
+    last = b.slice(x, start=(0, 6), step=(1, -1), size=(n, 4))
+    joined = b.concatenate(last, b.tanh(first), axis=1)
     (made,) = unit(b, b.mul(joined, joined))
     return [made, b.sum(b.exp(first), axes=(1,))]
 
@@ -74,10 +72,10 @@ def pieces(b: Builder, x: Value) -> list[Value]:
 def numbers(b: Builder, x: Value, k: Value, t: Value) -> list[Value]:
     """Integers, truth values and the number of the row."""
     most = b.max(k, axes=(1,))
-    places = b.iota(shape=k.type.shape, axis=0, dtype="i64")
+    places = b.iota(type=k.type, axis=0)
     under = b.lt(k, b.broadcast_to(b.expand_dims(most, axes=(1,)), shape=k.type.shape))
-    under = b.and_(under, t)
-    held = b.where(under, x, b.neg(x))
+    under = b.logical_and(under, t)
+    held = b.select(under, x, b.neg(x))
     return [under, b.add(b.mul(k, places), k), b.sum(held, axes=(1,)), most]
 
 
@@ -91,10 +89,12 @@ def table(b: Builder, x: Value) -> list[Value]:
 def shifted(b: Builder, x: Value) -> list[Value]:
     """Rows of a longer array, from different places on."""
     n = x.type.shape[0]
-    low = b.slice(x, start=(0, 0), stop=(n - 1, 3), step=(1, 1))
-    high = b.slice(x, start=(1, 0), stop=(n, 3), step=(1, 1))
-    away = b.sub(high, low)
-    return [*unit(b, away), b.flip(away, axes=(0,))]
+    less = n - 1
+    low = b.slice(x, start=(0, 0), step=(1, 1), size=(less, 3))
+    high = b.slice(x, start=(1, 0), step=(1, 1), size=(less, 3))
+    (away,) = unit(b, b.sub(high, low))
+    back = b.slice(away, start=(less - 1, 0), step=(-1, 1), size=(less, 3))
+    return [*unit(b, b.add(back, low)), b.sum(b.mul(high, back), axes=(1,))]
 
 
 def between(b: Builder, x: Value) -> list[Value]:
