@@ -125,9 +125,7 @@ class ModuleBuilder:
         _demand_known(graph, unknown)
         schedule = build_schedule(graph, self.fuse)
         if self.fuse and self.rows:
-            program = with_rows(graph, schedule)
-            if program is not graph:
-                schedule = build_schedule(program)
+            schedule = with_rows(graph, schedule)
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
         regions: dict[str, Lowered] = {}
@@ -280,8 +278,7 @@ def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
     """Return where the user called what a launch makes."""
     if isinstance(item, Whole):
         if isinstance(item.node.primitive.form, Rows):
-            locs: tuple[Loc, ...] = item.node.params["locs"]
-            return locs
+            return tuple(item.node.params["locs"])
         nodes: list[Node | None] = [item.node]
     else:
         values = [*item.stores, *[x for x, _ in item.copies]]

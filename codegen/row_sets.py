@@ -25,6 +25,7 @@ from .rows import (
     is_small,
     row_type,
 )
+from .schedule import build_schedule
 from .views import is_alias
 
 MOST_WORK = 6000  # cheap instructions a row, of one kernel
@@ -61,15 +62,16 @@ def _is_number(value: Value) -> bool:
     return node is not None and isinstance(node.primitive.form, Literal | Iota)
 
 
-def with_rows(graph: Graph, plain: Schedule) -> Graph:
-    """Return the program with a node for each part that runs row by row.
+def with_rows(graph: Graph, plain: Schedule) -> Schedule:
+    """Return the schedule of a program with a node for each part that runs by rows.
 
     `plain` is its schedule without: a part is worth it where that has several kernels.
     """
     home = dict(plain.home)
+    program = graph
     for length in _lengths(graph):
-        graph = _Sets(graph, home, length).run()
-    return graph
+        program = _Sets(program, home, length).run()
+    return plain if program is graph else build_schedule(program)
 
 
 def _lengths(graph: Graph) -> list[Size]:

@@ -117,7 +117,7 @@ def loss(b: Builder, x: Value, w: Value) -> list[Value]:
 def long_rows(b: Builder, x: Value) -> list[Value]:
     """So much work that it is several kernels."""
     for k in range(40):
-        (x,) = unit(b, b.tanh(b.add(x, b.sin(b.mul(x, 1.0 + k)))))
+        (x,) = unit(b, b.add(b.tanh(x), b.sin(b.mul(x, 0.1 + k / 400))))
     return [x]
 
 
@@ -146,8 +146,12 @@ PROGRAMS: dict[str, tuple[Make, tuple[str, ...]]] = {
 }
 DERIVED = ("unit", "softmax", "squares", "shared", "pieces", "between", "loss")
 NAMES = (*PROGRAMS, *(f"{name}, back" for name in DERIVED))
+SOME = (
+    "unit", "unit of 1", "unit of 4", "unit of 15", "single unit of 17", "pieces",
+    "single numbers", "numbers", "shifted", "squares, back", "shared, back",
+)  # fmt: skip
 EMPTY = frozenset({"shifted"})
-SIZES = (0, 1, 2, 7, 8, 9, 31, 64, 101)
+SIZES = (0, 2, 7, 8, 9, 31, 64, 101)
 
 
 @cache
@@ -211,3 +215,110 @@ def test_results_are_the_reference_to_the_same_bits(name: str) -> None:
             wanted = interpret(graph, x)
         scale = largest([*x, *wanted]) * max(n, 1)
         assert_close(got, wanted, (name, n), PROGRAM, scale)
+
+
+def other_ways() -> list[How]:
+    ways = [How(level=0), How(level=2), How(disable=frozenset({"simplify", "cse"}))]
+    for bits, masks in ((128, False), (256, False), (256, True), (512, False)):
+        target = replace(host(), vector_bits=bits, has_masks=masks)
+        ways.append(How(target=target))
+    return ways
+
+
+@pytest.mark.parametrize("how", other_ways(), ids=str)
+def test_how_it_is_compiled_changes_no_bit(how: How) -> None:
+    for name in SOME:
+        graph = made(name, "n")
+        plain, other = native(graph), native(graph, how)
+        given = [arrays(graph, n) for n in sizes_of(name)]
+        found = guarded([(other, x) for x in given])
+        for x, got in zip(given, found, strict=True):
+            assert_same_bits(got, plain(x), (name, str(how)))
+
+
+@pytest.mark.parametrize("n", [65, 136])
+def test_a_known_number_of_rows_changes_no_bit(n: int) -> None:
+    for name in SOME:
+        code = native(made(name, n))
+        assert any(isinstance(x, RowPlan) for x in code.lowered.plans), name
+        given = arrays(code.graph, n)
+        plain = native(made(name, "n"))(given)
+        assert_same_bits(code.guarded(given), plain, (name, n))
+
+
+@pytest.mark.parametrize("n", [1, 2, 63])
+def test_few_rows_run_as_before(n: int) -> None:
+    for name in ("unit", "squares", "shared, back"):
+        graph = made(name, n)
+        assert not row_plans(graph)
+        given = arrays(graph, n)
+        other = native(graph, OFF)(given)
+        assert_same_bits(native(graph).guarded(given), other, (name, n))
+
+
+def test_zeros_keep_their_signs_and_nan_stays() -> None:
+    graph = made("unit", "n")
+    given = arrays(graph, 31)[0]
+    given[::3], given[1::3] = -0.0, np.nan
+    given[2::6] = np.inf
+    (got,) = native(graph).guarded([given])
+    (other,) = native(graph, UNFUSED)([given])
+    assert_same_bits([got], [other], "special")
+
+
+def plain_map(b: Builder, x: Value) -> list[Value]:
+    return [b.tanh(b.mul(b.sin(x), 3.0))]
+
+
+def wide(b: Builder, x: Value) -> list[Value]:
+    return unit(b, x)
+
+
+def dense(b: Builder, x: Value, w: Value) -> list[Value]:
+    return [b.contract(x, w, lhs="ni", rhs="ij", out="nj")]
+
+
+@pytest.mark.parametrize(
+    ("make", "types"),
+    [
+        (plain_map, ("f64[n,3]",)),
+        (wide, ("f64[n,33]",)),
+        (unit, ("f64[n,m]",)),
+        (dense, ("f64[n,4]", "f64[4,4]")),
+    ],
+)
+def test_what_one_kernel_of_long_rows_does_stays_one(
+    make: Make, types: tuple[str, ...]
+) -> None:
+    b = new_builder()
+    b.sizes.extend(["n", "m"] if "m" in types[0] else ["n"])
+    given = [b.input(parse_type(t), f"x{k}") for k, t in enumerate(types)]
+    assert not row_plans(b.finish("plain", make(b, *given)))
+
+
+def test_what_is_too_much_for_one_kernel_is_several() -> None:
+    assert len(row_plans(made("long", "n"))) > 1
+    assert len(row_plans(made("unit", "n"))) == 1
+    assert len(row_plans(made("between", "n"))) == 2
+
+
+def test_a_kernel_over_rows_is_shown() -> None:
+    lowered = native(made("unit of 2", "n")).lowered
+    assert show_schedule(lowered) == UNIT
+
+
+UNIT = """\
+rows: 1 launches of 1 kernels, workspace 0 bytes
+  k0(input0, output0!)
+
+k0: rows [n]
+  %0: f64 = load s0[2*a0]
+  %1: f64 = load s0[2*a0 + 1]
+  %2: f64 = mul %0, %0
+  %3: f64 = mul %1, %1
+  %4: f64 = sum of %2, %3
+  %5: f64 = sqrt %4
+  %6: f64 = div %0, %5
+  %7: f64 = div %1, %5
+  s1 <- %6, %7
+"""
