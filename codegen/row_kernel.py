@@ -5,7 +5,6 @@ same however often it is computed. Fewer rows than lanes are done one by one.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from ..ir.types import BOOL
@@ -14,10 +13,10 @@ from .body import MOST_LANES, storage_type
 from .contract.flow import known, when
 from .fold import fold_elements
 from .frame import OK, Frame
-from .llvm import I1, I64, Module, Reg, const, const_lanes, vec, width_of
+from .llvm import I64, Module, Reg, const, const_lanes, vec, width_of
 from .plan import Apply, Literally
 from .row_memory import FLAT, RowMemory, block_starts, block_width, is_flat
-from .rows import Dot, Element, Fold, RowNumber, RowPlan, RowStep
+from .rows import Dot, Element, Fold, RowNumber, RowPlan
 from .scalar import ScalarEmitter, Typed, register_type
 from .target import Target
 
@@ -109,9 +108,7 @@ class _Block:
                 size = len(result.steps)
                 memory.write(base, size, start, block, result.dtype)
 
-    def _element(
-        self, memory: RowMemory, step: Element, loaded: dict[Any, Reg]
-    ) -> Reg:
+    def _element(self, memory: RowMemory, step: Element, loaded: dict[Any, Reg]) -> Reg:
         """Return an element of each row, from a block that is read at its first use."""
         base = self.frame.slots[step.slot]
         stride = self.frame.size(step.stride)

@@ -38,13 +38,9 @@ def _swapped(fn: Function, block: list[Reg]) -> list[Reg]:
     s = 1
     while s < columns:
         low = [k - k % (2 * s) + k % s for k in range(width)]
-        take_low = [
-            at if not lane & s else width + at
-            for lane, at in enumerate(low)
-        ]
+        take_low = [at if not lane & s else width + at for lane, at in enumerate(low)]
         take_high = [
-            at + s if not lane & s else width + at + s
-            for lane, at in enumerate(low)
+            at + s if not lane & s else width + at + s for lane, at in enumerate(low)
         ]
         for j in range(columns):
             if not j & s:
@@ -191,9 +187,7 @@ class RowMemory:
         rows = self._at(base, const(I64, row_size), dtype)
         if columns == 1:
             for lane, row in enumerate(rows):
-                fn.store(
-                    fn.extract(held[0], lane), fn.gep(row, const(I64, at), elem)
-                )
+                fn.store(fn.extract(held[0], lane), fn.gep(row, const(I64, at), elem))
             return
         for j, reg in enumerate(_swapped(fn, held)):
             for g in range(width // columns):

@@ -12,8 +12,7 @@ from typing import Any
 from ..ir.forms import Contract, Iota, Literal, Map, Place, Reduce, Rows, View
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.rebuild import renew, renewed
-from ..ir.primitive import Cost, Domain, NON_DIFFERENTIABLE, Primitive
-from ..ir.types import TensorType
+from ..ir.primitive import NON_DIFFERENTIABLE, Cost, Domain, Primitive
 from .launches import OrderKey, Schedule
 from .rows import (
     FEWEST_ROWS,
@@ -28,7 +27,7 @@ from .rows import (
 from .schedule import build_schedule
 from .views import is_alias
 
-MOST_WORK = 6000  # cheap instructions a row, of one kernel
+MOST_WORK = 3000  # cheap instructions a row, of one kernel
 
 
 def _never(*_: Any, **__: Any) -> Any:  # Any: whatever a caller would pass
@@ -79,19 +78,19 @@ def _lengths(graph: Graph) -> list[Size]:
     found: dict[Size, None] = {}
     for node in graph.nodes:
         if isinstance(node.primitive.form, Reduce | Contract | Map | Place):
-            shape = node.results[0].type.shape
-            if shape and (not isinstance(shape[0], int) or shape[0] >= FEWEST_ROWS):
-                if is_small(TensorType(node.results[0].type.dtype, shape[1:])):
-                    found[shape[0]] = None
+            kind = node.results[0].type
+            length: Size = kind.shape[0] if kind.shape else 0
+            if isinstance(length, int) and length < FEWEST_ROWS:
+                continue
+            if is_small(kind.with_shape(kind.shape[1:])):
+                found[length] = None
     return list(found)
 
 
 class _Sets:
     """The sets of one number of rows."""
 
-    def __init__(
-        self, graph: Graph, home: dict[Value, OrderKey], length: Size
-    ) -> None:
+    def __init__(self, graph: Graph, home: dict[Value, OrderKey], length: Size) -> None:
         self.graph, self.home, self.length = graph, home, length
         self.members: set[Value] = set()
         self.inputs = set(graph.inputs)
@@ -177,9 +176,7 @@ class _Sets:
 
     def _pays(self, part: list[Node]) -> bool:
         """Return whether the part would be several kernels, or one of short folds."""
-        homes = {
-            self.home[x] for node in part for x in node.results if x in self.home
-        }
+        homes = {self.home[x] for node in part for x in node.results if x in self.home}
         if len(homes) > 1:
             return True
         for node in part:
@@ -273,7 +270,7 @@ class _Sets:
     def _live(
         self, items: dict[Node, int], made_by: dict[Value, Node]
     ) -> dict[Node, None]:
-        """Return the nodes somebody needs; a view or a number may have lost them all."""
+        """Return the nodes somebody needs: a view or a number may be left over."""
         needed = {made_by[x] for x in self.outputs if x in made_by}
         live: dict[Node, None] = {}
         for node in sorted(items, key=items.__getitem__, reverse=True):

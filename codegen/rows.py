@@ -333,7 +333,10 @@ class RowBuilder:
             terms[tuple([i for k, i in enumerate(index) if k not in axes])].append(step)
         dtype = node.results[0].type.dtype
         return tuple(
-            [self._step(Fold(form.monoid, tuple(t), dtype), len(t)) for t in terms.values()]
+            [
+                self._step(Fold(form.monoid, tuple(t), dtype), len(t))
+                for t in terms.values()
+            ]
         )
 
     def _contract(

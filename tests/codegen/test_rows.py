@@ -162,7 +162,8 @@ def made(name: str, n: int | str) -> Graph:
     if isinstance(n, str):
         b.sizes.append(n)
     given = [
-        b.input(parse_type(t.replace("n", str(n))), f"x{k}") for k, t in enumerate(types)
+        b.input(parse_type(t.replace("n", str(n))), f"x{k}")
+        for k, t in enumerate(types)
     ]
     outputs = make(b, *given)
     if not back:
@@ -187,8 +188,8 @@ def arrays(graph: Graph, n: int) -> list[Array]:
     return out
 
 
-def row_plans(graph: Graph, how: How = How()) -> list[RowPlan]:
-    lowered = native(graph, how).lowered
+def row_plans(graph: Graph) -> list[RowPlan]:
+    lowered = native(graph).lowered
     plans = [lowered.plans[x.kernel] for x in lowered.launches]
     return [x for x in plans if isinstance(x, RowPlan)]
 
