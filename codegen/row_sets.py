@@ -25,9 +25,12 @@ from .rows import (
     row_type,
 )
 from .schedule import build_schedule
+from .small import count_of
 from .views import is_alias
 
 MOST_WORK = 3000  # cheap instructions a row, of one kernel
+SHORT = 8  # elements that a fold over the last axes is slow for
+WIDE = 16  # elements that kernels over the last axes do as well
 
 
 def _never(*_: Any, **__: Any) -> Any:  # Any: whatever a caller would pass
@@ -177,17 +180,20 @@ class _Sets:
     def _pays(self, part: list[Node]) -> bool:
         """Return whether the part would be several kernels, or one of short folds."""
         homes = {self.home[x] for node in part for x in node.results if x in self.home}
-        if len(homes) > 1:
-            return True
+        wide, work, short = 0, 0, False
         for node in part:
             form = node.primitive.form
-            if isinstance(form, Reduce):
-                return True
-            if isinstance(form, Contract) and all(
-                row_type(x.type, self.length) is not None for x in node.operands
-            ):
-                return True
-        return False
+            if isinstance(form, View | Place):
+                continue
+            size = self._row_size(node)
+            work += 1
+            wide += size > WIDE
+            short |= isinstance(form, Reduce) and size <= SHORT
+        return 2 * wide <= work and (len(homes) > 1 or short)
+
+    def _row_size(self, node: Node) -> int:
+        rows = [row_type(x.type, self.length) for x in (*node.operands, *node.results)]
+        return max([count_of(row) for row in rows if row is not None])
 
     def _pieces(self, part: list[Node]) -> list[list[Node]]:
         """Return the part in pieces of bounded work."""

@@ -25,6 +25,7 @@ from .views import strip_views
 Size = int | SizeExpr
 
 MOST_ROW = 32  # elements of a row
+MOST_SHARED = 16  # of a row that is multiplied with one matrix: longer is for gemm
 FEWEST_ROWS = 64  # of a known number: a row kernel of fewer is not worth its code
 
 
@@ -196,7 +197,9 @@ def by_rows(node: Node, length: Size) -> bool:
                 some = True
             elif label in labels or not is_small(x.type):
                 return False
-        return some
+        rows = [row_type(x.type, length) for x in node.operands]
+        sizes = [count_of(row) for row in rows if row is not None]
+        return some and (None not in rows or max(sizes) <= MOST_SHARED)
     return False
 
 

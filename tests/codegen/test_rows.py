@@ -69,6 +69,14 @@ def pieces(b: Builder, x: Value) -> list[Value]:
     return [made, b.sum(b.exp(first), axes=(1,))]
 
 
+def outer(b: Builder, x: Value, y: Value) -> list[Value]:
+    """Rows of more elements than there are registers."""
+    (x,) = unit(b, x)
+    (x,) = unit(b, b.add(b.tanh(x), x))
+    made = b.contract(x, y, lhs="ni", rhs="nj", out="nij")
+    return [made, b.sum(b.mul(made, made), axes=(2,))]
+
+
 def numbers(b: Builder, x: Value, k: Value, t: Value) -> list[Value]:
     """Integers, truth values and the number of the row."""
     most = b.max(k, axes=(1,))
@@ -128,9 +136,9 @@ PROGRAMS: dict[str, tuple[Make, tuple[str, ...]]] = {
     "unit of 4": (unit, ("f64[n,4]",)),
     "unit of 5": (unit, ("f64[n,5]",)),
     "unit of 15": (unit, ("f64[n,15]",)),
-    "unit of 32": (unit, ("f64[n,32]",)),
+    "unit of 16": (unit, ("f64[n,16]",)),
     "single unit": (unit, ("f32[n,3]",)),
-    "single unit of 17": (unit, ("f32[n,17]",)),
+    "single unit of 13": (unit, ("f32[n,13]",)),
     "softmax": (softmax, ("f64[n,10]",)),
     "squares": (squares, ("f64[n,3,3]", "f64[n,3,3]")),
     "single squares": (squares, ("f32[n,2,2]", "f32[n,2,2]")),
@@ -138,6 +146,7 @@ PROGRAMS: dict[str, tuple[Make, tuple[str, ...]]] = {
     "pieces": (pieces, ("f64[n,7]",)),
     "numbers": (numbers, ("f64[n,3]", "i64[n,3]", "bool[n,3]")),
     "single numbers": (numbers, ("f32[n,5]", "i32[n,5]", "bool[n,5]")),
+    "outer": (outer, ("f64[n,2]", "f64[n,15]")),
     "table": (table, ("f64[n,3]",)),
     "shifted": (shifted, ("f64[n,3]",)),
     "between": (between, ("f64[n,3]",)),
@@ -147,7 +156,8 @@ PROGRAMS: dict[str, tuple[Make, tuple[str, ...]]] = {
 DERIVED = ("unit", "softmax", "squares", "shared", "pieces", "between", "loss")
 NAMES = (*PROGRAMS, *(f"{name}, back" for name in DERIVED))
 SOME = (
-    "unit", "unit of 1", "unit of 4", "unit of 15", "single unit of 17", "pieces",
+    "outer",
+    "unit", "unit of 1", "unit of 4", "unit of 15", "single unit of 13", "pieces",
     "single numbers", "numbers", "shifted", "squares, back", "shared, back",
 )  # fmt: skip
 EMPTY = frozenset({"shifted"})
@@ -271,11 +281,9 @@ def plain_map(b: Builder, x: Value) -> list[Value]:
     return [b.tanh(b.mul(b.sin(x), 3.0))]
 
 
-def wide(b: Builder, x: Value) -> list[Value]:
-    return unit(b, x)
-
-
 def dense(b: Builder, x: Value, w: Value) -> list[Value]:
+    if w.type.rank == 1:
+        return [b.exp(b.contract(x, w, lhs="ni", rhs="i", out="n"))]
     return [b.contract(x, w, lhs="ni", rhs="ij", out="nj")]
 
 
@@ -283,9 +291,12 @@ def dense(b: Builder, x: Value, w: Value) -> list[Value]:
     ("make", "types"),
     [
         (plain_map, ("f64[n,3]",)),
-        (wide, ("f64[n,33]",)),
+        (unit, ("f64[n,32]",)),
+        (unit, ("f64[n,33]",)),
+        (softmax, ("f64[n,20]",)),
         (unit, ("f64[n,m]",)),
         (dense, ("f64[n,4]", "f64[4,4]")),
+        (dense, ("f64[n,20]", "f64[20]")),
     ],
 )
 def test_what_one_kernel_of_long_rows_does_stays_one(
