@@ -29,6 +29,8 @@ from .small import count_of
 from .views import is_alias
 
 MOST_WORK = 3000  # cheap instructions a row, of one kernel
+MOST_PIECES = 4  # of a part: an unrolled loop has as many kernels as its body
+MOST_LENGTHS = 8  # numbers of rows that are looked at, the most common ones
 SHORT = 8  # elements that a fold over the last axes is slow for
 WIDE = 16  # elements that kernels over the last axes do as well
 
@@ -77,8 +79,8 @@ def with_rows(graph: Graph, plain: Schedule) -> Schedule:
 
 
 def _lengths(graph: Graph) -> list[Size]:
-    """Return the numbers of rows there may be sets of."""
-    found: dict[Size, None] = {}
+    """Return the numbers of rows there may be sets of, the most common first."""
+    found: dict[Size, int] = {}
     for node in graph.nodes:
         if isinstance(node.primitive.form, Reduce | Contract | Map | Place):
             kind = node.results[0].type
@@ -86,8 +88,8 @@ def _lengths(graph: Graph) -> list[Size]:
             if isinstance(length, int) and length < FEWEST_ROWS:
                 continue
             if is_small(kind.with_shape(kind.shape[1:])):
-                found[length] = None
-    return list(found)
+                found[length] = found.get(length, 0) + 1
+    return sorted(found, key=found.__getitem__, reverse=True)[:MOST_LENGTHS]
 
 
 class _Sets:
@@ -113,7 +115,10 @@ class _Sets:
             part = self._trimmed(part)
             if not self._pays(part):
                 continue
-            for piece in self._pieces(part):
+            pieces = self._pieces(part)
+            if len(pieces) > MOST_PIECES:
+                continue
+            for piece in pieces:
                 for node in piece:
                     owner[node] = len(chosen)
                 chosen.append(self._made(piece))
