@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from compare import PROGRAM, assert_close, largest
 from native import How, assert_same_bits, guarded, native
+from pullback.codegen.lower import lower
 from pullback.codegen.rows import RowPlan
 from pullback.codegen.show import show_schedule
 from pullback.codegen.target import host
@@ -18,6 +19,7 @@ from pullback.ir.graph import Graph, Value
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import new_builder
 from pullback.ir.types import parse_type
+from regions import scan, while_loop
 
 Array = np.ndarray[Any, Any]
 Make = Callable[..., list[Value]]
@@ -122,9 +124,9 @@ def loss(b: Builder, x: Value, w: Value) -> list[Value]:
     return [b.sum(b.mul(made, b.sin(made)), axes=(0, 1))]
 
 
-def long_rows(b: Builder, x: Value) -> list[Value]:
+def long_rows(b: Builder, x: Value, turns: int = 40) -> list[Value]:
     """So much work that it is several kernels."""
-    for k in range(40):
+    for k in range(turns):
         (x,) = unit(b, b.add(b.tanh(x), b.sin(b.mul(x, 0.1 + k / 400))))
     return [x]
 
@@ -334,3 +336,44 @@ k0: rows [n]
   %7: f64 = div %1, %5
   s1 <- %6, %7
 """
+
+
+def test_rows_of_a_late_number() -> None:
+    b = new_builder()
+    k, x = b.input(parse_type("i64[]"), "k"), b.input(parse_type("f64[3]"), "x")
+    made = while_loop(
+        b, [k, x], [],
+        lambda b, k, x: [b.gt(k, 0)],
+        lambda b, k, x: [b.sub(k, 1), b.mul(x, -0.75), x],
+        trips="t",
+    )  # fmt: skip
+    (rows,) = unit(b, b.tanh(made[2]))
+    graph = b.finish("late", [b.sum(rows, axes=(0,)), b.max(rows, axes=(0, 1))])
+    assert len(row_plans(graph)) == 1
+    for count in (0, 3, 29):
+        given = [np.array(count), np.array([1.0, 2.0, -3.0])]
+        other = native(graph, OFF).guarded(given)
+        assert_same_bits(native(graph).guarded(given), other, count)
+
+
+def test_rows_within_the_body_of_a_loop() -> None:
+    b = new_builder()
+    b.sizes.append("n")
+    x = b.input(parse_type("f64[n,3]"), "x")
+    made = scan(b, [x], [], [], lambda b, x: unit(b, b.exp(x)), length=4)
+    graph = b.finish("body", made)
+    regions = native(graph).lowered.regions.values()
+    assert any(isinstance(p, RowPlan) for r in regions for p in r.plans)
+    for n in (0, 5, 70):
+        given = arrays(graph, n)
+        other = native(graph, OFF).guarded(given)
+        assert_same_bits(native(graph).guarded(given), other, n)
+
+
+def test_a_long_unrolled_loop_keeps_the_kernels_of_its_body() -> None:
+    b = new_builder()
+    b.sizes.append("n")
+    x = b.input(parse_type("f64[n,2]"), "x")
+    outputs = long_rows(b, x, 160)
+    _, (lowered,) = lower([(b.finish("longer", outputs), "p")], host())
+    assert not any(isinstance(p, RowPlan) for p in lowered.plans)
