@@ -13,6 +13,7 @@ from ..ir.forms import Contract, Iota, Literal, Map, Place, Reduce, Rows, View
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.rebuild import renew, renewed
 from ..ir.primitive import NON_DIFFERENTIABLE, Cost, Domain, Primitive
+from ..ir.subgraph import late_size, mentioned_sizes
 from .launches import OrderKey, Schedule
 from .rows import (
     FEWEST_ROWS,
@@ -104,6 +105,11 @@ class _Sets:
             for x in node.operands:
                 self.users.setdefault(x, []).append(node)
         self.outputs = set(graph.outputs)
+        self.binders: dict[str, Node] = {}  # of sizes that are late
+        for node in graph.nodes:
+            name = late_size(node) if node.params else None
+            if name is not None:
+                self.binders.setdefault(name, node)
 
     def run(self) -> Graph:
         """Return the program with a node for each set that is worth it."""
@@ -123,6 +129,13 @@ class _Sets:
                     owner[node] = len(chosen)
                 chosen.append(self._made(piece))
         return self._rebuilt(owner, chosen, order) if chosen else self.graph
+
+    def _awaited(self, node: Node) -> list[Node]:
+        """Return the loops that bind a size a node mentions."""
+        if not self.binders:
+            return []
+        names = sorted(mentioned_sizes(node) & self.binders.keys())
+        return [self.binders[n] for n in names if self.binders[n] is not node]
 
     def _inside(self, value: Value) -> bool:
         return value in self.members
@@ -150,6 +163,8 @@ class _Sets:
                 if x in self.members and not mine:
                     behind += 1
                 level = max(level, behind)
+            for other in self._awaited(node):
+                level = max(level, *[phase.get(x, 0) for x in other.results])
             phase.update(dict.fromkeys(node.results, level))
             if not mine:
                 continue
@@ -252,6 +267,7 @@ class _Sets:
         followers: dict[Node, list[Node]] = {}
         for node in live:
             before = {made_by[x] for x in node.operands if x not in self.inputs}
+            before.update(self._awaited(node))
             after[node] = len(before)
             for other in before:
                 followers.setdefault(other, []).append(node)
