@@ -18,7 +18,8 @@ from pullback.ir.builder import Builder
 from pullback.ir.graph import Graph, Value
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import new_builder
-from pullback.ir.types import parse_type
+from pullback.ir.sizes import named
+from pullback.ir.types import F64, I64, parse_type
 from regions import scan, while_loop
 
 Array = np.ndarray[Any, Any]
@@ -377,3 +378,23 @@ def test_a_long_unrolled_loop_keeps_the_kernels_of_its_body() -> None:
     outputs = long_rows(b, x, 160)
     _, (lowered,) = lower([(b.finish("longer", outputs), "p")], host())
     assert not any(isinstance(p, RowPlan) for p in lowered.plans)
+
+
+def test_rows_wait_for_the_size_that_a_loop_binds() -> None:
+    b = new_builder()
+    b.sizes.append("n")
+    x = b.input(parse_type("f64[n,3]"), "x")
+    (made,) = unit(b, b.exp(x))
+    k = b.cast(b.mul(b.max(made, axes=(0, 1)), 9.0), dtype=I64)
+    loop = while_loop(
+        b, [k], [],
+        lambda b, k: [b.gt(k, 0)],
+        lambda b, k: [b.sub(k, 1), k],
+        trips="t",
+    )  # fmt: skip
+    steps = b.constant(named("t"), F64, shape=made.type.shape)
+    graph = b.finish("waits", [*unit(b, b.add(made, steps)), b.sum(loop[1], axes=(0,))])
+    assert len(row_plans(graph)) == 2
+    given = arrays(graph, 19)
+    other = native(graph, OFF).guarded(given)
+    assert_same_bits(native(graph).guarded(given), other, "waits")
