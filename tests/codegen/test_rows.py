@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pullback as pb
 import pytest
 from compare import PROGRAM, assert_close, largest
 from native import How, assert_same_bits, guarded, native
@@ -398,3 +399,25 @@ def test_rows_wait_for_the_size_that_a_loop_binds() -> None:
     given = arrays(graph, 19)
     other = native(graph, OFF).guarded(given)
     assert_same_bits(native(graph).guarded(given), other, "waits")
+
+
+def test_residuals_and_jacobians_of_cameras_are_two_kernels() -> None:
+    def residual(p: Any, seen: Any) -> Any:
+        turn, at = p[0:3], p[11:14] - p[3:6]
+        angle = np.sqrt(np.sum(turn * turn))
+        c, s, axis = np.cos(angle), np.sin(angle), turn / angle
+        at = at * c + np.cross(axis, at) * s + axis * (np.dot(axis, at) * (1 - c))
+        q = at[:2] / at[2]
+        far = np.sum(q * q)
+        q = q * (1 + p[9] * far + p[10] * far * far)
+        return p[14] * (q * p[6] + p[7:9] - seen)
+
+    def both(p: Any, seen: Any) -> Any:
+        return residual(p, seen), pb.jacobian(residual, mode="reverse")(p, seen)
+
+    rng = np.random.default_rng(0)
+    made = pb.function(pb.vmap(both))
+    given = rng.uniform(0.5, 1.5, (100, 15)), rng.standard_normal((100, 2))
+    text = str(made.explain(*given))
+    assert "rows of [100]" in text
+    assert " 2 kernels, 2 launches" in text
