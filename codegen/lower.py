@@ -10,7 +10,7 @@ from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
+from ..ir.forms import Contract, Control, Factorize, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
@@ -21,15 +21,16 @@ from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
 from .driver import Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
+from .join import Item, Joint, join, plan_loop
 from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
-from .plan import FARTHEST, Bound, KernelPlan, Planner
+from .plan import FARTHEST, KernelPlan
 from .regions import lower_control
 from .register_loops import RegisterPlan
-from .repeat import Repeats, describe
+from .repeat import Repeats
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
@@ -121,12 +122,14 @@ class ModuleBuilder:
         schedule = build_schedule(graph, self.fuse)
         _bind_captures(graph, schedule)
         ordered = _ordered(schedule)
+        if self.fuse and self.target.has_masks:
+            ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
         repeats = Repeats()
         made: list[tuple[AnyPlan, Launch]] = []
         scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
         for item in ordered:
-            if isinstance(item, LoopLaunch):
+            if isinstance(item, LoopLaunch | Joint):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
                 launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
@@ -259,64 +262,22 @@ def _bind_captures(graph: Graph, schedule: Schedule) -> None:
         schedule.constants.append(held)
 
 
-def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
+def _ordered(schedule: Schedule) -> list[Item]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
-    everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
+    everything: list[Item] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
 
 
-def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
+def _locs(item: Item) -> tuple[Loc, ...]:
     """Return where the user called what a launch makes."""
+    if isinstance(item, Joint):
+        return tuple([loc for part in item.parts for loc in _locs(part)])
     if isinstance(item, Whole):
         nodes: list[Node | None] = [item.node]
     else:
         values = [*item.stores, *[x for x, _ in item.copies]]
         nodes = [*item.reduces, *[x.node for x in values]]
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
-
-
-def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:
-    """Return the plan of a loop launch and the buffers of its slots."""
-    buffers, home, alias, key = (
-        schedule.buffers, schedule.home, schedule.alias, launch.key,
-    )  # fmt: skip
-
-    def leaf(value: Value) -> Buffer | None:
-        while True:
-            found = buffers.get(value)
-            if found is not None:
-                made = home.get(value)
-                return found if made is None or made < key else None
-            base = alias.get(value)
-            if base is None:
-                return None
-            value = base
-
-    described = describe(launch, leaf, buffers.__getitem__)
-    if described is not None:
-        known = repeats.find(described)
-        if known is not None:
-            return known
-    planner = Planner(launch.space, launch.reduced, leaf)
-    planner.compute_here(launch.stores)
-    for node in launch.reduces:
-        result = node.results[0]
-        form = node.primitive.form
-        assert isinstance(form, Reduce)
-        planner.reduce(
-            node.operands[0],
-            result,
-            form.monoid,
-            buffers[result],
-        )
-    for value in launch.stores:
-        planner.store(value, buffers[value])
-    for value, buffer in launch.copies:
-        planner.store(value, buffer)
-    bound = planner.finish()
-    if described is not None:
-        repeats.add(described, bound)
-    return bound
 
 
 def _plan_whole(

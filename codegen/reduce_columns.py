@@ -68,8 +68,7 @@ class ColumnReduce:
                 )
                 fn.call(name, llvm.VOID, (memory,))
                 value = fn.load(memory, vec(elem, width))
-            body.lane_mask = mask
-            self.nest.store_reg(body, out, value, kept)
+            self.nest.store_reg(body, out, value, kept, mask)
 
     def _column_loops(
         self,

@@ -177,9 +177,10 @@ def _loop(number: int, plan: KernelPlan) -> Iterator[str]:
 
 
 def _result(out: Output) -> str:
+    where = "" if out.mask is None else f" where %{out.mask}"
     if out.monoid is None:
-        return f"<- %{out.step}"
-    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}"
+        return f"<- %{out.step}{where}"
+    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}{where}"
 
 
 def _dtype(step: Step) -> str:
