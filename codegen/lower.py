@@ -121,7 +121,7 @@ class ModuleBuilder:
         _demand_known(graph, unknown)
         schedule = build_schedule(graph, self.fuse)
         _bind_captures(graph, schedule)
-        ordered = _ordered(schedule)
+        ordered: Sequence[Item] = _ordered(schedule)
         if self.fuse and self.target.has_masks:
             ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
@@ -262,9 +262,9 @@ def _bind_captures(graph: Graph, schedule: Schedule) -> None:
         schedule.constants.append(held)
 
 
-def _ordered(schedule: Schedule) -> list[Item]:
+def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
-    everything: list[Item] = [*loops, *schedule.wholes]
+    everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
 
 
