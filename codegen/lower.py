@@ -19,7 +19,7 @@ from ..ir.subgraph import SubGraph, late_sizes
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
-from .driver import Driver, Launch, constant_text
+from .driver import STRAIGHT, Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
 from .join import Item, Joint, join, plan_loop
 from .late import is_late
@@ -34,6 +34,7 @@ from .repeat import Repeats
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
+from .slices import in_slices
 from .small import failing, regions_run
 from .target import Target
 from .views import strip_views
@@ -152,13 +153,9 @@ class ModuleBuilder:
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
-        arena = plan_arena(
-            [[x.buffers[k] for k in x.writes] for _, x in made],
-            [
-                [b for k, b in enumerate(x.buffers) if k not in x.writes]
-                for _, x in made
-            ],
-        )
+        elif self.fuse and len(made) <= STRAIGHT:
+            made = in_slices(made)
+        arena = plan_arena(*_uses([launch for _, launch in made]))
         names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
@@ -278,6 +275,21 @@ def _locs(item: Item) -> tuple[Loc, ...]:
         values = [*item.stores, *[x for x, _ in item.copies]]
         nodes = [*item.reduces, *[x.node for x in values]]
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
+
+
+def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
+    """Return what each launch, or loop of launches, writes and reads."""
+    writes: list[list[Buffer]] = []
+    reads: list[list[Buffer]] = []
+    loop = 0
+    for launch in launches:
+        if not launch.loop or launch.loop != loop:
+            writes.append([])
+            reads.append([])
+        loop = launch.loop
+        for k, buffer in enumerate(launch.buffers):
+            (writes if k in launch.writes else reads)[-1].append(buffer)
+    return writes, reads
 
 
 def _plan_whole(

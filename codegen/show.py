@@ -55,7 +55,8 @@ def show_schedule(lowered: Lowered) -> str:
                 zip(launch.buffers, launch.offsets, strict=True)
             )
         ]
-        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)})")
+        slices = f" in {launch.turns} slices" if launch.loop else ""
+        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)}){slices}")
     lines += _workspace(lowered)
     for kernel, number in numbers.items():
         lines.append("")

@@ -101,9 +101,12 @@ class Program:
         """Return launches, memory and times, for people."""
         counts: dict[int, int] = {}
         lines: dict[int, dict[str, None]] = {}
+        slices: dict[int, str] = {}
         texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
         for launch in self.lowered.launches:
             counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+            if launch.loop:
+                slices[launch.kernel] = f", in {launch.turns} slices"
             own = lines.setdefault(launch.kernel, {})
             for loc in launch.locs:
                 key = id(loc.code), loc.lasti
@@ -114,7 +117,7 @@ class Program:
         return ProgramReport(
             operations=len(self.graph.nodes),
             kernels=tuple(
-                Kernel(plan_text(plans[k]), count, tuple(lines[k]))
+                Kernel(plan_text(plans[k]) + slices.get(k, ""), count, tuple(lines[k]))
                 for k, count in counts.items()
             ),
             workspace=self.lowered.workspace,
