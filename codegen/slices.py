@@ -8,12 +8,13 @@ Sizes must be known. Cost: O(launches).
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 from ..ir.sizes import product
 from ..ir.types import Shape, TensorType
 from .driver import Launch
-from .index import Index, Split
+from .index import Atom, Index, Opaque, Size, Split
 from .memory import Buffer
 from .plan import Divides, Inside, KernelPlan, Load, Position, Step
 from .whole import ContractPlan, WholePlan
@@ -42,14 +43,14 @@ class Sliced(NamedTuple):
 
 def _without_first(index: Index) -> Index | None:
     """Return an index without axis 0, the others renumbered; None where it divides."""
-    if any(isinstance(atom, Split) or 0 in atom.axes for atom, _ in index.atoms):
-        return None
-    atoms = tuple(
-        (atom._replace(axes=frozenset(a - 1 for a in atom.axes)), c)
-        for atom, c in index.atoms
-    )
+    atoms: list[tuple[Atom, Size]] = []
+    for atom, factor in index.atoms:
+        if isinstance(atom, Split) or 0 in atom.axes:
+            return None
+        inner = Opaque(atom.key, frozenset(a - 1 for a in atom.axes))
+        atoms.append((inner, factor))
     terms = tuple((a - 1, c) for a, c in index.terms if a != 0)
-    return Index(terms, atoms, index.constant)
+    return Index(terms, tuple(atoms), index.constant)
 
 
 def _sliced_step(step: Step) -> Step | None:
@@ -82,7 +83,7 @@ def sliced(plan: AnyPlan) -> Sliced | None:
     if not isinstance(plan, KernelPlan) or len(plan.space) < 2 or 0 in plan.reduced:
         return None
     space = _numbers(plan.space)
-    if space is None or space[0] < 2 or product(space[1:]) < SMALLEST:
+    if space is None or space[0] < 2 or prod(space[1:]) < SMALLEST:
         return None
     advance: list[int | None] = [None] * len(plan.slots)
 
@@ -93,7 +94,7 @@ def sliced(plan: AnyPlan) -> Sliced | None:
         advance[slot] = by
         return True
 
-    kept = product([d for a, d in enumerate(space) if a and a not in plan.reduced])
+    kept = prod([d for a, d in enumerate(space) if a and a not in plan.reduced])
     steps = []
     for step in plan.steps:
         if isinstance(step, Load) and not moves(step.slot, step.offset.coefficient(0)):
@@ -103,7 +104,7 @@ def sliced(plan: AnyPlan) -> Sliced | None:
             return None
         steps.append(made)
     for out in plan.outputs:
-        by = product(space[1:]) if out.monoid is None else kept
+        by = prod(space[1:]) if out.monoid is None else kept
         if not moves(out.slot, by):
             return None
     inner = plan._replace(
