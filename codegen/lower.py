@@ -31,6 +31,7 @@ from .plan import FARTHEST, KernelPlan
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats
+from .revolve import RevolvePlan
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
@@ -75,6 +76,8 @@ class Lowered:
         if any(x.loops for x in self.regions.values()):
             return True
         plans = [self.plans[x.kernel] for x in self.launches]
+        if any(isinstance(x, RevolvePlan) for x in plans):
+            return True
         held = [x.control if isinstance(x, RegisterPlan) else x for x in plans]
         return any(isinstance(x, ControlPlan) and x.kind != "switch" for x in held)
 
@@ -141,7 +144,9 @@ class ModuleBuilder:
                     item.node, schedule, checks, self.registers,
                     partial(self._functions, item.node, symbol, checks, regions),
                 )  # fmt: skip
-                made.append((control, Launch(0, buffers, writes, (0,) * len(buffers))))
+                zeros = (0,) * len(buffers)
+                launch = Launch(0, buffers, writes, zeros, _locs(item))
+                made.append((control, launch))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))

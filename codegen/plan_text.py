@@ -55,4 +55,6 @@ def _control(plan: ControlPlan, branches: int) -> str:
     if plan.kind == "switch":
         return f"choice of {branches} branches"
     steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
-    return f"loop, {steps} a body with {len(plan.carries)} carries"
+    count = len(plan.carries)
+    carries = "1 carry" if count == 1 else f"{count} carries"
+    return f"loop, {steps} a body with {carries}"

@@ -28,15 +28,16 @@ def lower_control(
     """
     form = node.primitive.form
     assert isinstance(form, Control)
-    if form.kind == "revolve":
-        return _revolve(node, functions(), schedule)
     number = len(checks)
     if form.kind == "switch":
         checks.append(node)
     held = regions_run(node)
-    plan: ControlPlan | RegisterPlan
+    plan: AnyControl
     work: list[Buffer] = []
-    if registers and fits_registers(held):
+    if form.kind == "revolve":
+        plan = plan_revolve(node, functions())
+        work = work_buffer(plan.work)
+    elif registers and fits_registers(node, held):
         control = plan_control(node, form.kind, (), number)
         plan = plan_registers(control, held, len(checks))
         checks.extend(failing(held))
@@ -46,14 +47,4 @@ def lower_control(
     reads = [schedule.memory(node.operands[k]) for k in stored_operands(node)]
     results = [schedule.buffers[x] for x in node.results]
     buffers = (*reads, *results, *work)
-    return plan, buffers, tuple(range(len(reads), len(buffers)))
-
-
-def _revolve(
-    node: Node, regions: Sequence[Region], schedule: Schedule
-) -> tuple[RevolvePlan, tuple[Buffer, ...], tuple[int, ...]]:
-    plan = plan_revolve(node, regions)
-    reads = [schedule.memory(x) for x in node.operands]
-    results = [schedule.buffers[x] for x in node.results]
-    buffers = (*reads, *results, *work_buffer(plan.work))
     return plan, buffers, tuple(range(len(reads), len(buffers)))

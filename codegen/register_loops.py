@@ -19,10 +19,14 @@ from .control import FIRST, ControlPlan
 from .frame import OK, Frame
 from .late import emit_grow
 from .llvm import I32, I64, PTR, Module, Reg, const
-from .registers import Elements, Registers, flat
+from .register_lookups import Elements
+from .registers import Registers, flat
 from .scalar import Typed
 from .small import count_of, failing, is_few, region_work
 from .status import INDEX_OUT_OF_RANGE, fail_function
+from .target import Target
+
+MOST_CARRIED = 24  # elements: more are in memory, whatever they are called
 
 
 class RegisterPlan(NamedTuple):
@@ -38,10 +42,14 @@ class RegisterPlan(NamedTuple):
     first: int
 
 
-def fits_registers(regions: Sequence[SubGraph]) -> bool:
+def fits_registers(node: Node, regions: Sequence[SubGraph]) -> bool:
     """Return whether the regions of a control op run in registers."""
-    return all(region_work(held) is not None for held in regions) and all(
-        is_few(kind) for held in regions for kind in (*held.takes, *held.gives)
+    carried = node.results[: node.params.get("carries", 0)]
+    return (
+        all(is_few(x.type) for x in carried)
+        and sum(count_of(x.type) for x in carried) <= MOST_CARRIED
+        and all(region_work(held) is not None for held in regions)
+        and all(is_few(kind) for held in regions for kind in held.gives)
     )
 
 
@@ -59,8 +67,9 @@ class _Emitter:
     """One kernel being written."""
 
     def __init__(
-        self, module: Module, name: str, plan: RegisterPlan, names: Sequence[str]
-    ) -> None:
+        self, module: Module, target: Target, name: str, plan: RegisterPlan,
+        names: Sequence[str],
+    ) -> None:  # fmt: skip
         held = self.plan = plan.control
         self.module, self.names = module, list(names)
         self.carried = len(held.carries)
@@ -81,7 +90,9 @@ class _Emitter:
         ]
         checks = failing(plan.regions)
         self.numbers = {node: plan.first + k for k, node in enumerate(checks)}
-        self.registers = Registers(self.fn, self.frame.size, self.fail, self.flag)
+        self.registers = Registers(
+            self.fn, target, self.frame.size, self.fail, self.flag
+        )
 
     def fail(self, node: Node | None, index: Reg, axis: int, extent: int) -> None:
         """Leave with the status of a node; None is the op itself."""
@@ -228,10 +239,10 @@ def _shaped(flattened: Sequence[Reg], like: Sequence[Elements]) -> list[Elements
 
 
 def emit_registers(
-    module: Module, name: str, plan: RegisterPlan, names: Sequence[str]
+    module: Module, target: Target, name: str, plan: RegisterPlan, names: Sequence[str]
 ) -> None:
     """Write the kernel of a control op in registers."""
-    emitter = _Emitter(module, name, plan, names)
+    emitter = _Emitter(module, target, name, plan, names)
     kinds = {
         "switch": emitter.switch, "scan": emitter.scan, "while": emitter.repeat,
     }  # fmt: skip

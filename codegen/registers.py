@@ -4,7 +4,8 @@ The same instructions an element as kernels have: reductions fold in the tree of
 `fold.py`, contractions are chains of fma, bodies are those of the ops.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import product as tuples
 
@@ -20,6 +21,7 @@ from ..ir.forms import (
     Place,
     Reduce,
     Scan,
+    Scatter,
     View,
     reduced_shape,
 )
@@ -27,12 +29,16 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.sizes import SizeExpr
 from ..ir.types import I64, DType, TensorType
 from .cancel import leave_if_cancelled
+from .cost import node_cost
 from .fold import LANES, combine, identity_of
-from .llvm import Function, Reg, const
+from .llvm import Function, Reg, const, undef, vec
+from .register_lookups import Elements, Fail, Lookups
 from .scalar import ScalarEmitter, Typed, register_type
 from .small import fixed, linear, place_sources, positions, view_places
+from .target import Target
 
-Elements = list[Reg]
+DEAR = 8  # instructions of a body that runs for several elements at once
+
 Branch = Callable[[], list[Elements]]
 
 
@@ -41,11 +47,12 @@ def flat(values: Sequence[Elements]) -> list[Reg]:
     return [reg for value in values for reg in value]
 
 
-class Registers:
+class Registers(Lookups):
     """Emits regions into a function.
 
     Args:
         fn: the function.
+        target: the machine: how many elements a dear body runs for at once.
         size: the register of a size.
         fail: leaves with INDEX_OUT_OF_RANGE of a node: index, axis, extent.
         flag: the caller's cancel flag.
@@ -54,12 +61,23 @@ class Registers:
     def __init__(
         self,
         fn: Function,
+        target: Target,
         size: Callable[["int | SizeExpr"], Reg],
-        fail: Callable[[Node | None, Reg, int, int], None],
+        fail: Fail,
         flag: Reg,
     ) -> None:
         self.fn, self.size, self.fail, self.flag = fn, size, fail, flag
+        self.target = target
         self.scalar = ScalarEmitter(fn)
+        self._packed: dict[tuple[str, ...], Reg] = {}
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Remember nothing of what is computed within: it need not be run."""
+        held = self.scalar, self._packed
+        self.scalar, self._packed = self.scalar.fork(), dict(self._packed)
+        yield
+        self.scalar, self._packed = held
 
     def run(self, graph: Graph, inputs: Sequence[Elements]) -> list[Elements]:
         """Emit a region; return the elements of its outputs."""
@@ -94,7 +112,9 @@ class Registers:
         if isinstance(form, Contract):
             return [self._contract(node, *xs)]
         if isinstance(form, Gather):
-            return [self._gather(node, *xs)]
+            return [self.gather(node, *xs)]
+        if isinstance(form, Scatter):
+            return [self.scatter(node, form, xs)]
         if isinstance(form, Scan):
             return [self._running(node, form, xs)]
         if isinstance(form, Control):
@@ -109,15 +129,41 @@ class Registers:
         return const(register_type(kind.dtype, 1), item)
 
     def _map(self, node: Node, form: Map, xs: list[Elements]) -> list[Elements]:
+        count, dtypes = len(xs[0]), [x.type.dtype for x in node.operands]
         out: list[Elements] = [[] for _ in node.results]
-        dtypes = [x.type.dtype for x in node.operands]
-        for row in zip(*xs, strict=True):
-            given = [Typed(r, d) for r, d in zip(row, dtypes, strict=True)]
+        width = 1
+        if node_cost(node) >= DEAR:
+            most = self.target.lanes(max(d.bits for d in dtypes))
+            while width < min(count, most):
+                width *= 2
+        for first in range(0, count, width):
+            given = [
+                Typed(self._pack(x[first : first + width], width), d)
+                for x, d in zip(xs, dtypes, strict=True)
+            ]
             made = form.scalar(self.scalar, *given, **node.params)
             parts = made if type(made) is tuple else (made,)
             for held, part in zip(out, parts, strict=True):
-                held.append(part.reg)
+                if width == 1:
+                    held.append(part.reg)
+                    continue
+                lanes = range(min(width, count - first))
+                held.extend([self.fn.extract(part.reg, k) for k in lanes])
         return out
+
+    def _pack(self, elements: Elements, width: int) -> Reg:
+        """Return elements as lanes; the last one again where there are too few."""
+        if width == 1:
+            return elements[0]
+        filled = [*elements, *elements[-1:] * (width - len(elements))]
+        key = tuple([r.ref for r in filled])
+        found = self._packed.get(key)
+        if found is None:
+            found = undef(vec(filled[0].ty, width))
+            for k, reg in enumerate(filled):
+                found = self.fn.insert(found, reg, k)
+            self._packed[key] = found
+        return found
 
     def _literal(self, node: Node) -> Elements:
         kind, value = node.results[0].type, node.params["value"]
@@ -184,33 +230,6 @@ class Registers:
                 y = rhs[linear([at[c] for c in right], shapes[1])]
                 total = self.scalar.fma(Typed(x, dtype), Typed(y, dtype), total)
             out.append(total.reg)
-        return out
-
-    def _gather(self, node: Node, x: Elements, at: Elements) -> Elements:
-        fn, axis = self.fn, node.params["axis"]
-        source, integers = (fixed(v.type.shape) for v in node.operands)
-        extent = source[axis]
-        wrapped: Elements = []
-        for number in at:
-            negative = fn.icmp("slt", number, const(number.ty, 0))
-            moved = fn.add(number, const(number.ty, extent))
-            place = fn.select(negative, moved, number)
-            bad, good = fn.new_label("bad"), fn.new_label("good")
-            fn.cond_br(fn.icmp("uge", place, const(place.ty, extent)), bad, good, False)
-            fn.start(bad)
-            self.fail(node, number, axis, extent)
-            fn.start(good)
-            wrapped.append(place)
-        out: Elements = []
-        rank = len(integers)
-        for index in positions(node.results[0].type.shape):
-            place = wrapped[linear(index[axis : axis + rank], integers)]
-            before, after = index[:axis], index[axis + rank :]
-            held = x[linear((*before, 0, *after), source)]
-            for k in range(1, extent):
-                here = fn.icmp("eq", place, const(place.ty, k))
-                held = fn.select(here, x[linear((*before, k, *after), source)], held)
-            out.append(held)
         return out
 
     def _running(self, node: Node, form: Scan, xs: list[Elements]) -> Elements:
@@ -284,7 +303,8 @@ class Registers:
         leave_if_cancelled(fn, flag)
         fn.cond_br(cond(held, k), run, done)
         fn.start(run)
-        after = body(held, k)
+        with self._apart():
+            after = body(held, k)
         edges = zip(flat(held), flat(after), strict=True)
         fn.phi_edge(k, fn.add(k, const("i64", 1)), fn.block)
         for phi, new in edges:
@@ -318,7 +338,8 @@ class Registers:
         edges: list[tuple[list[Elements], str]] = []
         for label, branch in zip(labels, branches, strict=True):
             fn.start(label)
-            made = branch()
+            with self._apart():
+                made = branch()
             edges.append((made, fn.block))
             fn.br(join)
         fn.start(join)

@@ -36,6 +36,12 @@ def register_type(dtype: DType, width: int) -> str:
 class ScalarEmitter(Elementary):
     """The scalar builder that bodies receive: every method appends to `fn`."""
 
+    def fork(self) -> "ScalarEmitter":
+        """Return a builder for blocks that the ones written so far dominate."""
+        new = ScalarEmitter(self.fn)
+        new._pairs = dict(self._pairs)
+        return new
+
     def lit(self, value: float, like: Typed) -> Typed:
         """Return a constant of the type of `like`."""
         return Typed(const(like.reg.ty, value), like.dtype)

@@ -177,14 +177,21 @@ class _Run:
         self.before: list[int] = []
         self.after: list[int] = []
         self.made_later: set[Buffer] = set()
+        self.may_fail_later = False
 
-    def skip(self, number: int, launch: Launch) -> None:
-        """Run a launch before the loop, or after it where it needs what that makes."""
+    def skip(self, number: int, plan: AnyPlan, launch: Launch) -> None:
+        """Run a launch before the loop, or after it where it needs what that makes.
+
+        What may fail stays in its order, so that the first failure is the one told.
+        """
         waits = self.made_later.union(self.written)
-        if waits.isdisjoint(launch.buffers[k] for k in _reads(launch)):
+        may_fail = not isinstance(plan, KernelPlan | ContractPlan)
+        free = waits.isdisjoint(launch.buffers[k] for k in _reads(launch))
+        if free and not (may_fail and self.may_fail_later):
             self.before.append(number)
             return
         self.after.append(number)
+        self.may_fail_later = self.may_fail_later or may_fail
         self.made_later.update(launch.buffers[k] for k in launch.writes)
         # what is checked later is read later
         self.made_later.update(launch.buffers if not launch.writes else ())
@@ -244,7 +251,7 @@ def _collect(
     for k in ahead:
         found = forms[k]
         if found is None or not run.takes(found, made[k][1]):
-            run.skip(k, made[k][1])
+            run.skip(k, *made[k])
     return run
 
 

@@ -19,6 +19,7 @@ from ..ir.forms import (
     Place,
     Reduce,
     Scan,
+    Scatter,
     View,
 )
 from ..ir.graph import Node
@@ -178,6 +179,9 @@ def _work(node: Node) -> int | None:
     if isinstance(form, Gather):
         extent = node.operands[0].type.shape[node.params["axis"]]
         return result * (int(str(extent)) + 4)
+    if isinstance(form, Scatter):
+        extent = node.results[0].type.shape[node.params["axis"]]
+        return count_of(node.operands[0].type) * (3 * int(str(extent)) + 4)
     if isinstance(form, Control):
         return _control_work(node, form.kind)
     return None
@@ -198,7 +202,7 @@ def _control_work(node: Node, kind: str) -> int | None:
     if kind == "scan":
         # the steps are written one after the other
         return total * length if isinstance(length, int) else None
-    if kind == "while" and params["trips"] is not None:
+    if kind == "revolve" or params.get("trips") is not None:
         return None
     return total + 4
 

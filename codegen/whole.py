@@ -164,7 +164,7 @@ def emit_whole(
     elif isinstance(plan, ControlPlan):
         emit_control(module, name, plan, names)
     elif isinstance(plan, RegisterPlan):
-        emit_registers(module, name, plan, names)
+        emit_registers(module, target, name, plan, names)
     elif isinstance(plan, RevolvePlan):
         emit_revolve(module, name, plan, names)
     elif isinstance(plan, AllocatePlan):

@@ -17,7 +17,6 @@ import numpy as np
 from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
-from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
 from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
 from ..codegen.target import Target, emit_object, host
@@ -36,7 +35,7 @@ from ..ir.log import log
 from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
-from ..ir.report import Kernel, ProgramReport, times_text
+from ..ir.report import ProgramReport, times_text
 from ..ir.sizes import SizeExpr, evaluate_size
 from ..ir.text import graph_key
 from ..ir.types import TensorType
@@ -49,6 +48,7 @@ from .fastcall import (
     growing_context,
     make_entry,
 )
+from .kernels import kernels_of
 from .loading import Library
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -99,27 +99,9 @@ class Program:
 
     def report(self) -> ProgramReport:
         """Return launches, memory and times, for people."""
-        counts: dict[int, int] = {}
-        lines: dict[int, dict[str, None]] = {}
-        slices: dict[int, str] = {}
-        texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
-        for launch in self.lowered.launches:
-            counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
-            if launch.loop:
-                slices[launch.kernel] = f", in {launch.turns} slices"
-            own = lines.setdefault(launch.kernel, {})
-            for loc in launch.locs:
-                key = id(loc.code), loc.lasti
-                if key not in texts:
-                    texts[key] = str(loc)
-                own[texts[key]] = None
-        plans = self.lowered.plans
         return ProgramReport(
             operations=len(self.graph.nodes),
-            kernels=tuple(
-                Kernel(plan_text(plans[k]) + slices.get(k, ""), count, tuple(lines[k]))
-                for k, count in counts.items()
-            ),
+            kernels=kernels_of(self.lowered),
             workspace=self.lowered.workspace,
             call_path=call_path(),
             seconds=self.seconds,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.graph import Value
+from ..ir.graph import Node, Value
 from ..ir.ops import OPS
 from ..ir.types import TensorType, dtype_of
 
@@ -66,3 +66,12 @@ class TraceBuilder(ArrayBuilder):
             self.captures.append(held)
         self._met[id(array)] = (array, value)
         return value
+
+    def take_back(self, start: int) -> list[Node]:
+        """Remove nodes, as any builder; arrays among them are met anew."""
+        taken = super().take_back(start)
+        gone = set(taken)
+        self._met = {
+            key: met for key, met in self._met.items() if met[1].node not in gone
+        }
+        return taken

@@ -20,6 +20,16 @@ class Cell:
         self.handles = 0
 
 
+class Unknown(Cell):
+    """The cell of a value that a function which is recorded takes."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.function = function
+
+
 def leaf(array: Array, copy: bool = True) -> Value:
     """Return a value that holds an array, or a copy of it.
 

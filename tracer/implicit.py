@@ -199,6 +199,7 @@ def _closed_over(
         )
     nodes = b.take_back(start)
     known = {*inputs, *[y for node in nodes for y in node.results]}
+    trace.leave(known)
     read = [x for node in nodes for x in node.operands] + outputs
     free = list(dict.fromkeys(x for x in read if x not in known))
     names = [f"x{k}" for k in range(len(inputs) + len(free))]

@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from types import FrameType
 
 from ..ir.loc import Loc, is_ours
@@ -16,8 +17,16 @@ class LeftTapeWarning(UserWarning):
     """NumPy computed with a tensor's value, so the tape does not see the result."""
 
 
-def warn(depth: int) -> None:
-    """Warn for the user's line above, once."""
+def ours(name: str) -> str:
+    """Return pullback's function for one of NumPy's, or nothing."""
+    return f"pb.{name}" if name in PUBLIC else ""
+
+
+def warn(depth: int, instead: Callable[[str], str] = ours) -> None:
+    """Warn for the user's line above, once.
+
+    `instead` gives the function to call instead of one of NumPy's, or nothing.
+    """
     frame: FrameType | None = sys._getframe(depth)
     called = ""
     while frame is not None and is_ours(frame.f_code):
@@ -33,9 +42,10 @@ def warn(depth: int) -> None:
     source = loc.source()
     name = called if called in PUBLIC else _name_in(source) or called
     what = f"np.{name}" if name else "NumPy"
+    called = instead(name)
     advice = (
-        f"call pb.{name} to keep the gradient"
-        if name in PUBLIC
+        f"call {called} to keep the gradient"
+        if called
         else "compute with pullback's functions to keep the gradient"
     )
     warnings.warn_explicit(

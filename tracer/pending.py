@@ -8,10 +8,10 @@ program. Every value that a handle names and the program computes is stored.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..ir.errors import GraphError
+from ..ir.errors import EscapedValue, GraphError
 from ..ir.graph import Graph, Node, Value
 from . import engine
-from .cell import Array, Cell
+from .cell import Array, Cell, Unknown
 from .mode import MODE
 from .numerics import examine
 
@@ -91,7 +91,7 @@ def _history(roots: Sequence[Value]) -> list[Node]:
     stack: list[Node | tuple[Node]] = []
     for root in reversed(roots):
         if root.node is None:
-            raise GraphError(f"a value of {root.type} has neither array nor history")
+            raise _lost(root)
         stack.append(root.node)
     while stack:
         top = stack.pop()
@@ -109,13 +109,20 @@ def _history(roots: Sequence[Value]) -> list[Node]:
                 continue
             node = x.node
             if node is None:
-                raise GraphError(
-                    f"operand {x.type} of {top.primitive.name} has neither array "
-                    "nor history"
-                )
+                raise _lost(x, f" of {top.primitive.name}")
             if node not in done:
                 stack.append(node)
     return order
+
+
+def _lost(x: Value, of: str = "") -> Exception:
+    if isinstance(x.cell, Unknown):
+        name = x.cell.function
+        return EscapedValue(
+            f"a tensor of {name} was used after {name} was recorded: return it from "
+            "the function"
+        )
+    return GraphError(f"a value of {x.type}{of} has neither array nor history")
 
 
 def _numbered(

@@ -6,7 +6,8 @@ looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
 """
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,17 +15,19 @@ import numpy as np
 from ..ir.errors import EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at, user_loc
+from ..ir.primitive import Primitive
 from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
 from .builders import Array, ArrayBuilder
-from .cell import Cell, is_known, leaf
+from .cell import Cell, again, is_known, leaf
 from .functions.table import Impl
 from .operators import Operators
 
 if TYPE_CHECKING:
     from .tape import GradientTape
     from .tensor import Tensor
+    from .variable import Variable
 
 MOST_NODES = 4096
 MOST_BYTES = 64 << 20
@@ -32,6 +35,21 @@ _TRIM_FROM = 64
 
 # Python numbers that are part of a program; all others are inputs of it.
 _LITERALS = frozenset((0, 1, -1, 2, 0.5))
+
+
+class Contracted(Node):
+    """A sum of a product, as the user wrote it; what runs is `fma`."""
+
+    __slots__ = ("fma", "product")
+
+    def __init__(
+        self, record: Primitive, operands: tuple[Value, ...], product: Value, fma: Node
+    ) -> None:
+        super().__init__(record, operands, {}, (), fma.loc)
+        self.results = fma.results
+        self.checked = True
+        self.product = product
+        self.fma = fma
 
 
 class TapeBuilder(ArrayBuilder):
@@ -68,13 +86,20 @@ class TapeBuilder(ArrayBuilder):
         Factors of a product that has its array get theirs, so that a loop of products
         that are looked at keeps no growing history.
         """
+        product = y
         for held in (x, y):
             node = held.node
             if node is not None and node.primitive.name == "mul":
+                product = held
                 if is_known(held):
                     pending.run_factors(node)
                 break
-        return super()._contract(name, x, y)
+        made = super()._contract(name, x, y)
+        if made is None:
+            return None
+        fma = self.nodes.pop()
+        self.nodes.append(Contracted(self.table[name], (x, y), product, fma))
+        return made
 
 
 class Recorder:
@@ -88,14 +113,21 @@ class Recorder:
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
+        self._whole = 0  # how many want nothing flushed
         self._ran = 0  # nodes before this have run, where a handle names them
 
     # -- recording -----------------------------------------------------------------
 
-    def call(self, impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a function on what user code passed; returns tensors."""
+    def call(
+        self,
+        impl: Impl,
+        args: Sequence[Any],
+        options: dict[str, Any],
+        handle: "type[Tensor] | None" = None,
+    ) -> Any:
+        """Run a function on what user code passed; returns tensors of a class."""
         b = self.builder
-        handle = self.handle
+        handle = handle or self.handle
         b.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
         b.by_user = True
@@ -112,24 +144,30 @@ class Recorder:
         finally:
             b.by_user = False
         if len(b.nodes) - self._ran > MOST_NODES or b.bytes > MOST_BYTES:
-            made = self.wrap(out, given)
+            made = self.wrap(out, given, handle)
             self.flush()
             return made
-        return self.wrap(out, given)
+        return self.wrap(out, given, handle)
 
-    def wrap(self, out: Any, given: Sequence[Any] = ()) -> Any:
+    def wrap(
+        self,
+        out: Any,
+        given: Sequence[Any] = (),
+        handle: "type[Tensor] | None" = None,
+    ) -> Any:
         """Return Values as tensors; a Value that was given becomes one of its own."""
+        made = handle or self.handle
         if type(out) is Value:
             node = out.node
             if node is not None and node.primitive.name == "constant":
-                return self.handle(self.concrete(out))
+                return made(self.concrete(out))
             for x in given:
                 if x is out:
-                    return self.handle(self.alias(out))
-            return self.handle(out)
+                    return made(self.alias(out))
+            return made(out)
         if isinstance(out, (tuple, list)):
             make = getattr(type(out), "_make", type(out))  # a named tuple has its own
-            return make([self.wrap(item, given) for item in out])
+            return make([self.wrap(item, given, made) for item in out])
         return out
 
     def alias(self, value: Value) -> Value:
@@ -178,6 +216,23 @@ class Recorder:
         given_values = [made[x] for x in graph.inputs]
         return [self.wrap(made[v], given_values) for v in graph.outputs]
 
+    # -- variables -----------------------------------------------------------------
+
+    def read(self, variable: "Variable") -> Value:
+        """Return the present value of a variable, with a history of its own."""
+        current = variable._current
+        if is_known(current):
+            return again(current)
+        read: Value = self.builder.op("stop_gradient", current)
+        read.cell = Cell()
+        return read
+
+    def assign(self, variable: "Variable", new: Value) -> None:
+        """Replace the value of a variable."""
+        variable._replace(new)
+        if new.cell.array is None:
+            self.run_together((new,))
+
     # -- running -------------------------------------------------------------------
 
     def look(self, value: Value) -> Array:
@@ -215,8 +270,19 @@ class Recorder:
             self.group.clear()
             pending.run(roots)
 
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Flush nothing meanwhile: values are at work that no handle names."""
+        self._whole += 1
+        try:
+            yield
+        finally:
+            self._whole -= 1
+
     def flush(self) -> None:
         """Compute every pending value that a handle names."""
+        if self._whole:
+            return
         nodes = self.builder.nodes
         self.group.clear()
         found = [r for node in nodes[self._ran :] for r in node.results]
@@ -234,6 +300,7 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
+        self.epoch += 1  # a read that variables remember may be among what goes
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":
@@ -241,10 +308,10 @@ class Recorder:
             for r in node.results:
                 if is_known(r):
                     pending.forget(r)
-                elif node not in kept:
+                elif node not in kept and r.node not in kept:
                     r.node = None
         # those still needed are looked at again next time; in a loop they are few
-        nodes[:] = [node for node in nodes if node in kept]
+        nodes[:] = [n for n in nodes if n in kept or n.results[0].node in kept]
         self._ran = len(nodes)
 
     def _needed(self) -> set[Node]:
@@ -265,7 +332,9 @@ class Recorder:
                 continue
             kept.add(node)
             stack.extend(
-                x.node for x in node.operands if x.node is not None and not is_known(x)
+                x.node
+                for x in (*node.operands, *node.results)
+                if x.node is not None and x.node is not node and not is_known(x)
             )
         return kept
 

@@ -8,35 +8,29 @@ a float. The adjoint goes into the same recorder, so other tapes can differentia
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 from ..ir.adjoint import pullback
-from ..ir.errors import ArgumentError
 from ..ir.graph import Node, Value
-from ..ir.promote import cast_to
-from .operands import emit
-from .operands import value as as_value
-from .recorder import Recorder
-from .state import STATE
+from .recorder import Contracted, Recorder
+from .state import STATE, WATCHERS
+from .tape_arguments import (
+    USED,
+    UnconnectedGradients,
+    as_kind,
+    seeds,
+    tensors,
+    unconnected,
+    with_structure,
+)
+from .tape_custom import REGISTERED
+from .tape_jacobian import Jacobians
 from .tensor import Tensor, current_recorder
-from .trees import Structure, flatten, unflatten
+from .trees import flatten, unflatten
 from .variable import Variable
 
-_USED = (
-    "A non-persistent GradientTape can only be used to compute one set of gradients "
-    "(or jacobians)"
-)
 
-
-class UnconnectedGradients(Enum):
-    """What `gradient` gives for a source that the target does not depend on."""
-
-    NONE = "none"
-    ZERO = "zero"
-
-
-class GradientTape:
+class GradientTape(Jacobians):
     """Records operations so that gradients can be asked for.
 
     Args:
@@ -58,7 +52,8 @@ class GradientTape:
         self._segments: list[Node] = []
         self._watched: list[tuple[int, Value]] = []  # nodes before it, the value
         self._explicit: list[Variable] = []
-        self._reads: dict[Variable, list[Value]] = {}
+        # by identity: the variable, and its reads
+        self._reads: dict[int, tuple[Variable, list[Value]]] = {}
 
     # -- recording -----------------------------------------------------------------
 
@@ -68,6 +63,7 @@ class GradientTape:
                 "Tape is still recording, This can happen if you try to re-enter an "
                 "already-active tape."
             )
+        self._check_thread()
         recorder = current_recorder()
         if not recorder.tapes:
             recorder.run_group()
@@ -85,6 +81,7 @@ class GradientTape:
         recorder = self._on()
         self._start = len(recorder.builder.nodes)
         recorder.tapes.append(self)
+        WATCHERS.set((*WATCHERS.get(), self))
         recorder.epoch += 1
 
     def _pause(self) -> None:
@@ -92,11 +89,19 @@ class GradientTape:
         self._segments += recorder.builder.nodes[self._start :]
         self._start = -1
         recorder.tapes.remove(self)
+        WATCHERS.set(tuple([w for w in WATCHERS.get() if w is not self]))
         recorder.epoch += 1
 
     def _on(self) -> Recorder:
         assert self._recorder is not None, "the tape has been entered"
         return self._recorder
+
+    def _check_thread(self) -> None:
+        if self._recorder is not None and self._recorder is not current_recorder():
+            raise RuntimeError(
+                "a tape is used in another thread than the one it recorded in: ask for "
+                "its gradients there, and hand over their numpy()"
+            )
 
     def _nodes(self) -> list[Node]:
         if self._start < 0:
@@ -112,7 +117,7 @@ class GradientTape:
         if (self._watch_accessed and variable.trainable) or any(
             v is variable for v in self._explicit
         ):
-            self._reads.setdefault(variable, []).append(read)
+            self._reads.setdefault(id(variable), (variable, []))[1].append(read)
             self._watched.append((self._count(), read))
 
     def watch(self, tensor: Any) -> None:
@@ -128,20 +133,23 @@ class GradientTape:
                     "Passed in object of type "
                     f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
                 )
-            if x.dtype.kind != "f":
-                warnings.warn(
-                    "The dtype of the watched tensor must be floating "
-                    f"(e.g. float64), got {x.dtype}",
-                    stacklevel=2,
-                )
+            if not as_kind(x).dtype.is_float:
+                self._tell_not_float(x)
             if isinstance(x, Variable):
                 self._explicit.append(x)
-                self._reads.setdefault(x, [])
+                self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
                     self._recorder.epoch += 1  # the next read is a new one
             else:
                 at = self._count() if self._recorder is not None else 0
                 self._watched.append((at, x._value))
+
+    def _tell_not_float(self, x: Tensor) -> None:
+        warnings.warn(
+            "The dtype of the watched tensor must be floating "
+            f"(e.g. float64), got {x.dtype}",
+            stacklevel=3,
+        )
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -172,7 +180,8 @@ class GradientTape:
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
-        return tuple(sorted(self._reads, key=lambda v: v._order))
+        found = [variable for variable, _ in self._reads.values()]
+        return tuple(sorted(found, key=lambda v: v._order))
 
     def __del__(self) -> None:
         recorder = self._recorder
@@ -208,37 +217,39 @@ class GradientTape:
             TypeError: the target is None, or holds something else than tensors.
             LookupError: a path goes through an op without a gradient.
         """
-        try:
-            unconnected = UnconnectedGradients(unconnected_gradients)
-        except ValueError:
-            raise ValueError(
-                f"Unknown value for unconnected_gradients: {unconnected_gradients!r}"
-            ) from None
+        missing = unconnected(unconnected_gradients)
         if self._used:
-            raise RuntimeError(_USED)
+            raise RuntimeError(USED)
         if target is None:
             raise TypeError(
                 "Argument `target` should be a list or nested structure of Tensors, "
                 "Variables or CompositeTensors to be differentiated, but received None."
             )
-        targets = _tensors(target, "target")
-        leaves, structure = _with_structure(sources, "sources")
-        if not self._persistent and self._start >= 0:
-            self._pause()
-        self._recorder = self._recorder or current_recorder()
+        targets = tensors(target, "target")
+        leaves, structure = with_structure(sources, "sources")
+        recorder = self._begin()
         try:
-            found = self._gradient(targets, leaves, output_gradients, unconnected)
+            with recorder.whole():
+                found = self._gradient(targets, leaves, output_gradients, missing)
         finally:
             if not self._persistent:
                 self._release()
         return unflatten(structure, found)
+
+    def _begin(self) -> Recorder:
+        """Be ready for gradients: they go to this thread's recorder."""
+        self._check_thread()
+        if not self._persistent and self._start >= 0:
+            self._pause()
+        self._recorder = self._recorder or current_recorder()
+        return self._recorder
 
     def _release(self) -> None:
         self._used = True
         self._segments = []
         self._watched = []
         self._on().kept.discard(self)
-        self._reads = {variable: [] for variable in self._reads}
+        self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
 
     def _gradient(
         self,
@@ -251,8 +262,8 @@ class GradientTape:
         b = recorder.builder
         cts: dict[Value, Value] = {}
         own: dict[int, Value] = {}  # id of a variable that is a target -> cotangent
-        seeds = _seeds(recorder, targets, output_gradients)
-        for x, seed in zip(targets, seeds, strict=True):
+        given = seeds(recorder, targets, output_gradients)
+        for x, seed in zip(targets, given, strict=True):
             if seed is None:
                 continue
             if isinstance(x, Variable):
@@ -262,11 +273,16 @@ class GradientTape:
                 before = cts.get(x._value)
                 cts[x._value] = seed if before is None else b.op("add", before, seed)
         reads = [
-            self._reads.get(x, []) if isinstance(x, Variable) else [x._value]
+            self._reads.get(id(x), (x, []))[1]
+            if isinstance(x, Variable)
+            else [x._value]
             for x in sources
         ]
         wrt = list(dict.fromkeys(v for values in reads for v in values))
-        found = pullback(b, self._recorded(), cts, wrt, name="target") if cts else []
+        found: list[Value | None] = []
+        if cts:
+            nodes = self._recorded(set(wrt))
+            found = pullback(b, nodes, cts, wrt, REGISTERED, "target")
         by_value = dict(zip(wrt, found, strict=bool(cts)))
         results = []
         made: dict[Value, Tensor] = {}
@@ -276,23 +292,36 @@ class GradientTape:
                 _collected(recorder, x, [p for p in parts if p is not None], made,
                            unconnected)
             )  # fmt: skip
-        recorder.run_together([x._value for x in targets if type(x) is Tensor])
+        recorder.run_together(
+            [x._value for x in targets if not isinstance(x, Variable)]
+        )
         recorder.run_together([r._value for r in results if r is not None])
         return results
 
-    def _recorded(self) -> list[Node]:
-        """Return the nodes that were recorded, given when values were watched."""
+    def _recorded(self, wrt: set[Value]) -> list[Node]:
+        """Return the nodes that were recorded, given when values were watched.
+
+        A sum of a product is the fma that runs, where that has the same derivatives:
+        where the product was recorded too and is no source.
+        """
         nodes = self._nodes()
         on: set[Value] = set()
         recorded: list[Node] = []
+        products: set[Value] = set()
         at = 0
         for moment, value in [*self._watched, (len(nodes), None)]:
             for node in nodes[at:moment]:
                 for x in node.operands:
                     if x in on and x.type.dtype.kind == "f":
-                        recorded.append(node)
-                        on.update(node.results)
                         break
+                else:
+                    continue
+                if node.primitive.name == "mul":
+                    products.update(x for x in node.results if x not in wrt)
+                elif type(node) is Contracted and node.product in products:
+                    node = node.fma
+                recorded.append(node)
+                on.update(node.results)
             at = max(at, moment)
             if value is not None:
                 on.add(value)
@@ -310,73 +339,16 @@ def _collected(
     if not parts:
         if unconnected is UnconnectedGradients.NONE:
             return None
-        return Tensor(Recorder.concrete(b.zeros(as_kind(source))))
+        return source.plain(Recorder.concrete(b.zeros(as_kind(source))))
     total = parts[0]
     for part in parts[1:]:
         total = b.op("add", total, part)
     known = made.get(total)
     if known is not None:
-        return Tensor(recorder.alias(total))
-    result: Tensor = recorder.wrap(total, ())
+        return source.plain(recorder.alias(total))
+    result: Tensor = recorder.wrap(total, (), source.plain)
     made[total] = result
     return result
-
-
-def as_kind(x: Tensor) -> Any:
-    """Return the TensorType of a tensor, without reading a variable."""
-    return x._current.type if isinstance(x, Variable) else x._value.type
-
-
-def _seeds(
-    recorder: Recorder, targets: Sequence[Tensor], output_gradients: Any
-) -> list["Value | None"]:
-    """Return a cotangent for each target; None for one that carries none."""
-    b = recorder.builder
-    if output_gradients is None:
-        given: list[Any] = [None] * len(targets)
-    elif isinstance(output_gradients, (list, tuple, dict)):
-        given = _flat_with_none(output_gradients)
-    else:
-        given = [output_gradients]
-    if len(given) != len(targets):
-        raise ArgumentError(
-            f"gradient: {len(given)} output_gradients for {len(targets)} targets"
-        )
-    out: list[Value | None] = []
-    for x, seed in zip(targets, given, strict=True):
-        kind = as_kind(x)
-        if not kind.dtype.is_float:
-            out.append(None)
-        elif seed is None:
-            out.append(b.constant(1.0, kind.dtype, kind.shape))
-        else:
-            held = as_value(b, recorder.unwrap(seed), "output_gradients")
-            cast = cast_to(b, held, kind.dtype)
-            out.append(emit(b, "broadcast_to", cast, kind.shape))
-    return out
-
-
-def _flat_with_none(tree: Any) -> list[Any]:
-    if isinstance(tree, dict):
-        tree = [tree[key] for key in sorted(tree)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for item in tree for leaf in _flat_with_none(item)]
-    return [tree]
-
-
-def _tensors(tree: Any, what: str) -> list[Tensor]:
-    return _with_structure(tree, what)[0]
-
-
-def _with_structure(tree: Any, what: str) -> tuple[list[Tensor], Structure]:
-    leaves, structure = flatten(tree)
-    for x in leaves:
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"Argument `{what}` should be a list or nested structure of Tensors or "
-                f"Variables, but holds a {type(x).__name__}: {x!r}"
-            )
-    return leaves, structure
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

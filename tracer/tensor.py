@@ -6,7 +6,7 @@ leave the tape; so a tensor has none of the methods NumPy's functions would call
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .array import TracedArray
 from .builders import Array
 from .cell import Cell, leaf
 from .functions.table import Impl
-from .left_tape import warn
+from .left_tape import ours, warn
 from .operators import Operators
 from .recorder import Recorder
 from .state import STATE
@@ -27,6 +27,8 @@ class Tensor(Operators):
     """A handle on a value of this thread's recorder."""
 
     __slots__ = ("__weakref__", "_value")
+
+    plain: "ClassVar[type[Tensor]]"  # the class of results
 
     # NumPy's operators leave arrays beside a tensor to the tensor
     __array_priority__ = 1000
@@ -71,11 +73,13 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: "bool | None" = None) -> Array:
         if current_recorder().tapes and self._value.type.dtype.is_float:
-            warn(2)
+            warn(2, self._instead)
         array = self._array()
         if copy is False and dtype is not None and array.dtype != dtype:
             raise ValueError("a copy is needed to change the dtype")
         return np.array(array, dtype) if copy or dtype is not None else array
+
+    _instead = staticmethod(ours)  # what a warning names instead of NumPy's function
 
     def __float__(self) -> float:
         return float(self._array())
@@ -100,6 +104,9 @@ class Tensor(Operators):
 
     def __format__(self, spec: str) -> str:
         return format(self.numpy(), spec) if spec else str(self)
+
+
+Tensor.plain = Tensor
 
 
 def _text(value: Any, exact: bool = False) -> str:

@@ -6,7 +6,7 @@ it; what is called meanwhile goes into the innermost. A trace that is closed ans
 more: its arrays have escaped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..ir.batching import batch
@@ -63,7 +63,7 @@ class Trace:
         self.checks: list[Check] = []
         # says whether values are true, where `if` and `while` split the program
         self.decide: Callable[[Trace, Value], bool] | None = None
-        self.gone: set[Value] = set()  # rows that are arrays of rows now
+        self.gone: set[Value] = set()  # of programs that were taken back
 
     # -- ops -----------------------------------------------------------------------
 
@@ -197,16 +197,19 @@ class Trace:
             The array of all rows for each value that depends on these.
         """
         b = self.builder
-        nodes = b.take_back(start)
-        made = batch(b, nodes, batched, size)
+        made = batch(b, b.take_back(start), batched, size)
         values, starts = made.values, made.starts
-        self.gone.update(values)
+        self.leave(values)
         self.adjoints = [
             (_after(starts, start, first), _after(starts, start, last))
             for first, last in self.adjoints
         ]
         self.checks = [self._check_of_rows(check, values) for check in self.checks]
         return values
+
+    def leave(self, values: Iterable[Value]) -> None:
+        """Note values that no node of the program makes any more."""
+        self.gone.update(values)
 
     def _check_of_rows(self, check: Check, values: Mapping[Value, Value]) -> Check:
         if check.failing not in values:
@@ -217,13 +220,13 @@ class Trace:
         return check._replace(value=value, failing=total)
 
     def _stays(self, args: Sequence[Any]) -> None:
-        """Raise EscapedValue where a row of a batch is used outside."""
+        """Raise EscapedValue where a stand-in is used outside."""
         leaves, _ = flatten(list(args))
         for a in leaves:
             if isinstance(a, TracedArray) and a._value in self.gone:
                 raise EscapedValue(
-                    f"{described(a._value)} was used after the function that vmap ran "
-                    f"on rows returned{traced_at(user_loc(3))}"
+                    f"{described(a._value)} was used after the function it stands for "
+                    f"one row or one argument in returned{traced_at(user_loc(3))}"
                     "\n  return it from that function instead of keeping it elsewhere"
                 )
 

@@ -15,9 +15,9 @@ from ..ir.graph import Value
 from ..ir.loc import traced_at, user_loc
 from ..ir.types import dtype_of
 from .builders import Array
-from .cell import Cell, again, is_known, leaf
+from .cell import Cell, leaf
 from .functions.table import BY_NUMPY, Impl
-from .state import STATE
+from .state import STATE, WATCHERS
 from .tensor import Tensor, as_array, current_recorder
 
 _ORDER = itertools.count()
@@ -39,6 +39,7 @@ class Variable(Tensor):
         "_order",
         "_read",
         "_recorder",
+        "_watchers",
         "name",
         "trainable",
     )
@@ -59,6 +60,7 @@ class Variable(Tensor):
         self._read: Value | None = None
         self._epoch = -1
         self._recorder: object = None
+        self._watchers: object = None
 
     def __del__(self) -> None:
         current = getattr(self, "_current", None)
@@ -72,20 +74,18 @@ class Variable(Tensor):
         """The present value, as a read of this variable."""
         recorder = current_recorder()
         read = self._read
+        watchers = WATCHERS.get()
         if (
             read is None
             or self._epoch != recorder.epoch
+            or self._watchers is not watchers
             or self._recorder is not recorder
         ):
-            current = self._current
-            if is_known(current):
-                read = again(current)
-            else:
-                read = recorder.builder.op("stop_gradient", current)
-                read.cell = Cell()
+            read = recorder.read(self)
             self._read, self._epoch, self._recorder = read, recorder.epoch, recorder
-            for tape in recorder.tapes:
-                tape._note_read(self, read)
+            self._watchers = watchers
+            for watcher in watchers:
+                watcher._note_read(self, read)
         return read
 
     def _array(self) -> Array:
@@ -94,7 +94,7 @@ class Variable(Tensor):
 
     def read_value(self) -> Tensor:
         """Return the present value as a tensor."""
-        return Tensor(current_recorder().alias(self._value))
+        return self.plain(current_recorder().alias(self._value))
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -139,14 +139,15 @@ class Variable(Tensor):
                 f"assign: variable '{self.name}' is {kind}, the value {new.type}"
                 f"{traced_at(user_loc())}"
             )
+        current_recorder().assign(self, new)
+        return self
+
+    def _replace(self, new: Value) -> None:
         if new.cell is None:
             new.cell = Cell()
         old, self._current, self._read = self._current, new, None
         new.cell.handles += 1
         old.cell.handles -= 1
-        if new.cell.array is None:
-            current_recorder().run_together((new,))
-        return self
 
     def assign_add(self, value: Any) -> "Variable":
         """Add to the value."""

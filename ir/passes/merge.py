@@ -10,6 +10,7 @@ from typing import Any
 
 from ..forms import Control
 from ..graph import Graph, Node, Value
+from .order import ordered
 from .rebuild import renew, renewed
 
 
@@ -97,7 +98,7 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
     replaced = dict(same)
     rest = [node for node in graph.nodes if node not in extended]
     nodes: list[Node] = []
-    for old in _ordered(rest, same):
+    for old in ordered(rest, same):
         node = renew(old, replaced)
         if forget and node.params.get("extends") is not None:
             node = _without(node)
@@ -108,28 +109,6 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
                 for x in gone.get(before, ()):
                     replaced[x] = after
     return graph.replace(nodes, renewed(graph.outputs, replaced))
-
-
-def _ordered(nodes: Sequence[Node], same: dict[Value, Value]) -> list[Node]:
-    """Return the nodes so that each comes after what it reads, else as they are."""
-    done: set[Node] = set()
-    out: list[Node] = []
-    for root in nodes:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            makers = [same.get(x, x).node for x in node.operands]
-            wanted = [n for n in makers if n is not None and n not in done]
-            if wanted:
-                stack += wanted
-                continue
-            stack.pop()
-            done.add(node)
-            out.append(node)
-    return out
 
 
 def merge(graph: Graph) -> Graph:

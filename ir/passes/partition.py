@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..forms import Literal
+from ..forms import Control, Literal
 from ..graph import Graph, Node, Value
 from ..loc import Loc
 from ..pause import collector_paused
@@ -19,8 +19,16 @@ from ..primitive import Cost
 from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
+from .order import ordered
 from .partition_choose import choose
-from .partition_problem import RECOMPUTE, Roles, find_roles, find_unsized, pose
+from .partition_problem import (
+    RECOMPUTE,
+    Roles,
+    find_lengths,
+    find_roles,
+    find_unsized,
+    pose,
+)
 from .rebuild import renew_all, renewed
 
 
@@ -130,12 +138,16 @@ def _needed(
     """Return the nodes that print, and those that `roots` need beyond `given`."""
     found: set[Node] = set()
     needed: set[Node | None] = {x.node for x in roots if x not in given}
+    lengths = find_lengths(joint)
     add, need = found.add, needed.add
     for node in reversed(joint.nodes):
         if node in needed or node in printing:
             add(node)
             for x in node.operands:
                 if x not in given:
+                    need(x.node)
+            if lengths and node in lengths:
+                for x in lengths[node]:
                     need(x.node)
     return found
 
@@ -194,7 +206,7 @@ def _adjoint_half(
     ]
     new = [Value(x.type, None, k) for k, x in enumerate(old)]
     replaced = dict(zip(old, new, strict=True))
-    nodes = _renewed_but_given(joint.nodes, later, replaced)
+    nodes = _in_order(_renewed_but_given(joint.nodes, later, replaced))
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
@@ -211,6 +223,15 @@ def _adjoint_half(
         joint.output_names[num_outputs:],
     )
     return adjoint, tuple(taken)
+
+
+def _in_order(nodes: list[Node]) -> list[Node]:
+    """Return nodes after the loop that binds a size they mention.
+
+    Of several loops that bind it the first may be left out.
+    """
+    control = any(type(n.primitive.form) is Control for n in nodes)
+    return ordered(nodes) if control else nodes
 
 
 def _renewed_but_given(
@@ -250,7 +271,7 @@ def _forward_half(
         else captured
     )
     replaced = dict(zip(captured, moved, strict=True)) if num_seeds else {}
-    nodes = [n for n in joint.nodes if n in forward]
+    nodes = _in_order([n for n in joint.nodes if n in forward])
     half = joint.replace(renew_all(nodes, replaced) if replaced else nodes)
     half.inputs = [*joint.inputs[:first], *moved]
     half.names = [*joint.names[:first], *joint.names[plain:]]

@@ -21,7 +21,7 @@ from ..forms import Control, Literal, View
 from ..graph import Graph, Node, Value
 from ..primitive import Cost, Effect
 from ..sizes import SizeExpr, evaluate_size, names_in, product
-from ..subgraph import late_sizes
+from ..subgraph import late_size, late_sizes, mentioned_sizes
 from ..types import TensorType
 
 RECOMPUTE = 4  # cheap ops in a row
@@ -88,12 +88,15 @@ def find_roles(joint: Graph, num_outputs: int, num_seeds: int) -> Roles:
                     late.add(node)
     needed: set[Node | None] = {x.node for x in joint.outputs[:num_outputs]}
     needed |= printing - late
+    lengths = find_lengths(joint)
     forward: set[Node] = set()
     for node in reversed(joint.nodes):
         if node in needed:
             forward.add(node)
             for x in node.operands:
                 needed.add(x.node)
+            if lengths and node in lengths:
+                needed.update([x.node for x in lengths[node]])
     return Roles(num_outputs, num_seeds, forward, late)
 
 
@@ -108,6 +111,7 @@ class _Sweep:
         self.never: set[Node] = set()
         self.depth: dict[Value, int] = {}  # cheap ops since a value that is there
         self.unsized = find_unsized(joint)
+        self.lengths = find_lengths(joint) if self.unsized else {}
         for node in joint.nodes:
             if node in roles.forward:
                 self._forward(node)
@@ -157,7 +161,7 @@ class _Sweep:
             )
         if not early:
             late.update(node.results)
-            for x in node.operands:
+            for x in (*node.operands, *self.lengths.get(node, ())):
                 if x not in late and x not in there:
                     self.read.add(x)
             return
@@ -182,6 +186,33 @@ def find_unsized(joint: Graph) -> set[Value]:
         for x in node.results
         if any(not bound.isdisjoint(names_in(d)) for d in x.type.shape)
     }
+
+
+def find_lengths(joint: Graph) -> dict[Node, list[Value]]:
+    """Return what nodes read of loops to know a size that these bind.
+
+    A node may mention such a size and read no value that has it.
+    """
+    bound: dict[str, Value] = {}
+    for node in joint.nodes:
+        name = late_size(node) if node.params else None
+        if name is not None:
+            sized = [x for x in node.results if name in _names(x.type)]
+            bound.update([(name, x) for x in sized[:1]])
+    if not bound:
+        return {}
+    found: dict[Node, list[Value]] = {}
+    for node in joint.nodes:
+        if node.params:
+            mentioned = sorted(mentioned_sizes(node) & bound.keys())
+            read = [bound[n] for n in mentioned if bound[n].node is not node]
+            if read:
+                found[node] = read
+    return found
+
+
+def _names(kind: TensorType) -> set[str]:
+    return {name for d in kind.shape for name in names_in(d)}
 
 
 def pose(joint: Graph, roles: Roles, recompute: int) -> tuple[list[Value], Problem]:

@@ -5,20 +5,25 @@ from collections.abc import Collection, Sequence
 from ..forms import Control
 from ..graph import Graph, Node, Value
 from ..primitive import Effect
-from ..subgraph import SubGraph, late_size, with_sizes
+from ..subgraph import SubGraph, late_size, mentioned_sizes, with_sizes
 from .rebuild import renew, renewed
 
 
 def _reach(graph: Graph, outputs: Collection[int]) -> tuple[set[int], list[Node]]:
     """Return the inputs and the nodes that some outputs of a region need."""
     wanted: set[Value] = {graph.outputs[k] for k in outputs}
+    mentioned: set[str] = set()
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if Effect.PRINTS in node.primitive.effects or not wanted.isdisjoint(
-            node.results
+        if (
+            Effect.PRINTS in node.primitive.effects
+            or not wanted.isdisjoint(node.results)
+            or (node.params and late_size(node) in mentioned)
         ):
             kept.append(node)
             wanted.update(node.operands)
+            if node.params:
+                mentioned |= mentioned_sizes(node)
     kept.reverse()
     return {k for k, x in enumerate(graph.inputs) if x in wanted}, kept
 

@@ -7,7 +7,7 @@ import numpy as np
 from pullback.ir.builder import Builder
 from pullback.ir.graph import Graph, Value
 from pullback.ir.sizes import named
-from pullback.ir.types import parse_type
+from pullback.ir.types import F64, I64, parse_type
 from regions import program, scan, switch, while_loop
 
 Array = np.ndarray[Any, Any]
@@ -214,18 +214,97 @@ def trail(steps: int) -> Case:
 # -- switch ----------------------------------------------------------------------------
 
 
-def choice(k: int) -> Case:
-    """Branches of three kinds, one of them a pass-through."""
-    b, (index, x, y) = program("i64[]", "f64[n]", "f64[n]")
+def choice(k: int, named_size: bool = False) -> Case:
+    """Branches of four kinds, one of them a pass-through."""
+    n = "n" if named_size else 4
+    b, (index, x, y) = program("i64[]", f"f64[{n}]", f"f64[{n}]")
     out = switch(
         b, index, [x, y],
         lambda b, x, y: [b.add(x, y), b.sum(x, axes=(0,))],
         lambda b, x, y: [y, b.sum(b.mul(x, y), axes=(0,))],
         lambda b, x, y: [b.sin(x), b.constant(2.5)],
+        lambda b, x, y: [b.cos(x), b.sum(b.sin(x), axes=(0,))],
     )  # fmt: skip
     return b.finish("choice", [*out, b.add(out[0], 1.0)]), [
         i64(k), numbers(4), numbers(4),
     ]  # fmt: skip
+
+
+def searched() -> Case:
+    """Loops and choices within a step in registers; what they share is not theirs."""
+    b, (c, xs) = program("f64[]", "f64[6]")
+
+    def body(b: Builder, c: Value, e: Value) -> list[Value]:
+        halved = while_loop(
+            b, [e, c], [],
+            lambda b, e, c: [b.gt(b.abs(b.sin(e)), 0.2)],
+            lambda b, e, c: [b.mul(b.sin(e), 0.5), b.add(c, b.cos(e))],
+        )  # fmt: skip
+        index = b.cast(b.gt(e, 0.0), dtype=I64)
+        made = switch(
+            b, index, halved,
+            lambda b, e, c: [b.add(b.sin(c), b.cos(e))],
+            lambda b, e, c: [b.sub(b.cos(c), b.sin(e))],
+        )  # fmt: skip
+        few = scan(
+            b, [made[0]], [], [e],
+            lambda b, c, e: [b.add(b.cos(c), b.sin(e)), c], 3, True,
+        )  # fmt: skip
+        return [few[0], b.add(b.sum(few[1], axes=(0,)), b.sin(e))]
+
+    return b.finish("searched", scan(b, [c], [xs], [], body, 6)), [f64(0.5), numbers(6)]
+
+
+def columns() -> Case:
+    """Every kind of small op: looked up, placed, running, folded along either axis."""
+    b, (c, xs, at) = program("f64[2,3]", "f32[4,3]", "i64[4,2]")
+
+    def body(b: Builder, c: Value, e: Value, at: Value) -> list[Value]:
+        wide = b.broadcast_to(b.cast(e, dtype=F64), shape=(2, 3))
+        made = b.add(b.mul(c, 0.5), wide)
+        picked = b.take(made, at, axis=1)
+        running = b.cumsum(made, axis=1, reverse=True)
+        turned = b.transpose(made, axes=(1, 0))
+        square = b.contract(made, turned, lhs="ij", rhs="jk", out="ki")
+        padded = b.place(
+            b.slice(turned, start=(2, 0), step=(-2, 1), size=(2, 2)),
+            start=(4, 1), step=(-2, 1), shape=(5, 4),
+        )  # fmt: skip
+        steps = b.cast(positions(b, 3), dtype=F64)
+        return [
+            b.add(made, b.broadcast_to(steps, shape=(2, 3))),
+            picked, running, square, padded,
+            b.max(made, axes=(0,)), b.prod(made, axes=(1,)), b.min(made, axes=(0, 1)),
+            b.constant(np.array([-0.0, 3.0])), b.sum(b.mul(made, -0.0), axes=(0, 1)),
+        ]  # fmt: skip
+
+    out = scan(b, [c], [xs, at], [], body, 4)
+    looked = RNG.integers(-3, 3, (4, 2))
+    return b.finish("columns", out), [
+        numbers(2, 3), numbers(4, 3, dtype="float32"), looked,
+    ]  # fmt: skip
+
+
+def wide_invariants() -> Case:
+    """Working memory of a loop whose size another loop bound."""
+    b, (k, x) = program("i64[]", "f64[3]")
+    made = while_loop(
+        b, [k, x], [],
+        lambda b, k, x: [b.gt(k, 0)],
+        lambda b, k, x: [b.sub(k, 1), b.mul(x, 0.75), x],
+        trips="t2",
+    )  # fmt: skip
+
+    def body(b: Builder, c: Value, rows: Value) -> list[Value]:
+        scores = b.contract(rows, c, lhs="ij", rhs="j", out="i")
+        most = b.broadcast_to(b.max(scores, axes=(0,)), shape=scores.type.shape)
+        weights = b.exp(b.sub(scores, most))
+        mean = b.contract(weights, rows, lhs="i", rhs="ij", out="j")
+        total = b.sum(weights, axes=(0,))
+        return [b.div(mean, b.broadcast_to(total, shape=(3,))), total]
+
+    out = scan(b, [made[1]], [], [made[2]], body, 5)
+    return b.finish("wide", out), [i64(11), numbers(3)]
 
 
 # -- nested ----------------------------------------------------------------------------
@@ -278,6 +357,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "root": root,
     **{f"countdown {n}": lambda n=n: countdown(n) for n in (-1, 1, 2, 9)},
     **{f"trail {n}": lambda n=n: trail(n) for n in (0, 1, 2, 15, 16, 17, 100)},
-    **{f"choice {k}": lambda k=k: choice(k) for k in range(3)},
+    **{f"choice {k}": lambda k=k: choice(k) for k in range(4)},
+    "choice of n": lambda: choice(2, True),
+    "searched": searched,
+    "columns": columns,
+    "wide invariants": wide_invariants,
     **{f"nested {n}": lambda n=n: nested(n) for n in (1, 5)},
 }

@@ -139,3 +139,40 @@ def test_tangents_are_pushed_inside_of_loops() -> None:
     for _ in range(2):
         c = np.sin(c) + np.cos(c) * 0.7
     assert pb.function(f)(0.7) == pytest.approx(c, rel=1e-14)
+
+
+def halve(x: Any) -> Any:
+    """Return x / 8 by a loop whose adjoint reads nothing but how long it was."""
+    return pb.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * 0.5), (0, x))[
+        1
+    ]
+
+
+@pytest.mark.parametrize(
+    ("f", "wanted"),
+    [
+        (halve, 1 / 8),
+        (lambda x: pb.fori_loop(0, 2, lambda i, d: halve(d), x), 1 / 64),
+        (
+            lambda x: pb.while_loop(
+                lambda e: e[0] < 2, lambda e: (e[0] + 1, halve(e[1])), (0, x)
+            )[1],
+            1 / 64,
+        ),
+        (lambda x: pb.cond(x > 0, lambda: halve(x), lambda: x), 1 / 8),
+    ],
+)
+def test_a_loop_of_which_only_its_length_is_read(
+    f: Callable[..., Any], wanted: float
+) -> None:
+    assert pb.grad(f)(0.3) == wanted
+
+
+def test_branches_share_no_registers() -> None:
+    def f(x: Any) -> Any:
+        one = pb.cond(x > 0, lambda: np.sin(x) * x, lambda: np.cos(x))
+        return one * x + pb.cond(x > 0.5, lambda: np.sin(x) * x, lambda: np.cos(x))
+
+    wanted = np.sin(0.3) * 0.3 * 0.3 + np.cos(0.3)
+    assert pb.function(f)(0.3) == pytest.approx(wanted, rel=1e-14)
+    pb.check_grads(f, 0.3)

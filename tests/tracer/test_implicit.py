@@ -107,3 +107,42 @@ def test_what_is_no_equation() -> None:
         pb.ArgumentError, match="a cotangent needs transpose_solve, or a"
     ):
         one_way(B)
+
+
+def test_an_argument_of_an_equation_does_not_leave_it() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x)
+        return x * x - 2.0
+
+    def leaking(guess: Any) -> Any:
+        return pb.custom_root(f, guess, lambda _, x: x, dense) * kept[-1]
+
+    with pytest.raises(pb.EscapedValue, match="used after the function it stands for"):
+        pb.function(leaking)(1.0)
+
+
+def test_an_array_first_met_in_an_equation_is_there_outside() -> None:
+    two = np.array([2.0, 2.0])
+
+    def h(a: Any) -> Any:
+        guess = np.sqrt(2.0) * a
+        x = pb.custom_root(
+            lambda x: x * x - two * a * a,
+            guess,
+            lambda f, x: x,
+            lambda g, y: y / g(1.0),
+        )
+        return np.sum(x * two)
+
+    with pytest.raises(pb.ArgumentError, match="it returns"):
+        pb.grad(h)(1.0)
+
+    def fits(a: Any) -> Any:
+        guess = np.sqrt(2.0) * a
+        x = pb.custom_root(lambda x: x * x - two * a * a, guess, lambda f, x: x, dense)
+        return np.sum(x * two)
+
+    got = pb.grad(fits)(np.array([1.0, 3.0]))
+    np.testing.assert_allclose(got, np.full(2, 2 * 2**0.5), rtol=1e-14)

@@ -401,3 +401,64 @@ def test_leaving_the_tape_is_told_once_and_only_under_a_tape() -> None:
 
 def left(y: Any) -> Any:
     return np.sin(y)
+
+
+# -- products and sums -----------------------------------------------------------------
+
+
+def test_a_product_is_a_source_of_the_sums_it_enters() -> None:
+    a, b = pb.Variable(2.0), pb.Variable(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        y = a * b
+        sums = [y + 1.0, 1.0 - y, y - a, a + y]
+    assert [value(tape.gradient(z, y)) for z in sums] == [1.0, -1.0, 1.0, 1.0]
+    assert [value(tape.gradient(z, a)) for z in sums] == [3.0, -3.0, 2.0, 4.0]
+
+
+def test_a_product_outside_the_tape_is_none_of_its_factors() -> None:
+    x = pb.constant(3.0)
+    with pb.GradientTape() as tape:
+        tape.watch(x)
+        with tape.stop_recording():
+            y = x * x
+        z = y + x
+    assert value(tape.gradient(z, x)) == 1.0
+
+
+# -- Jacobians -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_jacobians(together: bool) -> None:
+    x, v = pb.constant([1.0, 2.0]), pb.Variable(3.0)
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x**2 * v
+    dx, dv = tape.jacobian(y, [x, v], together=together)
+    np.testing.assert_array_equal(dx, [[6.0, 0.0], [0.0, 12.0]])
+    np.testing.assert_array_equal(dv, [1.0, 4.0])
+    assert (type(dx), dx.dtype) == (pb.Tensor, np.float64)
+    rows = pb.constant([[1.0], [2.0]])
+    with pb.GradientTape(persistent=True) as tape:
+        tape.watch(rows)
+        y = rows**3
+    got = tape.batch_jacobian(y, rows, together=together)
+    np.testing.assert_array_equal(got, [[[3.0]], [[12.0]]])
+
+
+def test_jacobians_that_cannot_be() -> None:
+    x = pb.Variable([1.0])
+    with pb.GradientTape() as tape:
+        y = x * x
+    with pytest.raises(
+        TypeError, match="jacobian: the target is one tensor or variable"
+    ):
+        tape.jacobian([y], x)
+    with pytest.raises(
+        RuntimeError, match="persistent=True to compute the jacobian one"
+    ):
+        tape.jacobian(y, x, together=False)
+    with pytest.raises(
+        ValueError, match=r"the target \(1,\) must have rank at least 2"
+    ):
+        tape.batch_jacobian(y, x)

@@ -484,9 +484,9 @@ def test_what_cannot_be_mapped() -> None:
         kept.append(x)
         return x
 
-    with pytest.raises(pb.EscapedValue, match="used after the function that vmap ran"):
+    with pytest.raises(pb.EscapedValue, match="used after the function it stands for"):
         pb.function(lambda z: pb.vmap(keep)(z) * kept[0])(ROWS)
-    with pytest.raises(pb.EscapedValue, match="used after the function that vmap ran"):
+    with pytest.raises(pb.EscapedValue, match="used after the function it stands for"):
         pb.function(lambda z: (pb.vmap(keep)(z), kept[-1]))(ROWS)
 
 
