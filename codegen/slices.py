@@ -123,7 +123,7 @@ def _sliced_contract(plan: ContractPlan) -> Sliced | None:
     sizes = _numbers(
         (*loop, *[x.extent for x in plan.batch], *plan.m, *plan.n, *plan.k)
     )
-    if sizes is None or loop.extent == 1:
+    if sizes is None or sizes[0] < 2:
         return None
     inner = plan._replace(batch=plan.batch[1:])
     work = product([x.extent for x in (*inner.batch, plan.m, plan.n, plan.k)])
