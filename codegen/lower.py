@@ -10,7 +10,7 @@ from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Control, Factorize, Reduce, Rows, Scan, Scatter
+from ..ir.forms import Contract, Control, Factorize, Rows, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
@@ -19,22 +19,24 @@ from ..ir.subgraph import SubGraph, late_sizes
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
-from .driver import Driver, Launch, constant_text
+from .driver import STRAIGHT, Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
+from .join import Item, Joint, join, plan_loop
 from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
-from .plan import FARTHEST, Bound, KernelPlan, Planner
+from .plan import FARTHEST, KernelPlan
 from .regions import lower_control
 from .register_loops import RegisterPlan
-from .repeat import Repeats, describe
+from .repeat import Repeats
 from .revolve import RevolvePlan
 from .row_sets import with_rows
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
+from .slices import in_slices
 from .small import failing, regions_run
 from .target import Target
 from .views import strip_views
@@ -127,13 +129,15 @@ class ModuleBuilder:
         if self.fuse and self.rows:
             schedule = with_rows(graph, schedule)
         _bind_captures(graph, schedule)
-        ordered = _ordered(schedule)
+        ordered: Sequence[Item] = _ordered(schedule)
+        if self.fuse and self.target.has_masks:
+            ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
         repeats = Repeats()
         made: list[tuple[AnyPlan, Launch]] = []
         scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
         for item in ordered:
-            if isinstance(item, LoopLaunch):
+            if isinstance(item, LoopLaunch | Joint):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
                 launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
@@ -158,13 +162,9 @@ class ModuleBuilder:
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
-        arena = plan_arena(
-            [[x.buffers[k] for k in x.writes] for _, x in made],
-            [
-                [b for k, b in enumerate(x.buffers) if k not in x.writes]
-                for _, x in made
-            ],
-        )
+        elif self.fuse and len(made) <= STRAIGHT:
+            made = in_slices(made)
+        arena = plan_arena(*_uses([launch for _, launch in made]))
         names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
@@ -274,8 +274,10 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     return sorted(everything, key=lambda x: x.key)
 
 
-def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
+def _locs(item: Item) -> tuple[Loc, ...]:
     """Return where the user called what a launch makes."""
+    if isinstance(item, Joint):
+        return tuple([loc for part in item.parts for loc in _locs(part)])
     if isinstance(item, Whole):
         if isinstance(item.node.primitive.form, Rows):
             return tuple(item.node.params["locs"])
@@ -286,48 +288,19 @@ def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
 
 
-def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:
-    """Return the plan of a loop launch and the buffers of its slots."""
-    buffers, home, alias, key = (
-        schedule.buffers, schedule.home, schedule.alias, launch.key,
-    )  # fmt: skip
-
-    def leaf(value: Value) -> Buffer | None:
-        while True:
-            found = buffers.get(value)
-            if found is not None:
-                made = home.get(value)
-                return found if made is None or made < key else None
-            base = alias.get(value)
-            if base is None:
-                return None
-            value = base
-
-    described = describe(launch, leaf, buffers.__getitem__)
-    if described is not None:
-        known = repeats.find(described)
-        if known is not None:
-            return known
-    planner = Planner(launch.space, launch.reduced, leaf)
-    planner.compute_here(launch.stores)
-    for node in launch.reduces:
-        result = node.results[0]
-        form = node.primitive.form
-        assert isinstance(form, Reduce)
-        planner.reduce(
-            node.operands[0],
-            result,
-            form.monoid,
-            buffers[result],
-        )
-    for value in launch.stores:
-        planner.store(value, buffers[value])
-    for value, buffer in launch.copies:
-        planner.store(value, buffer)
-    bound = planner.finish()
-    if described is not None:
-        repeats.add(described, bound)
-    return bound
+def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
+    """Return what each launch, or loop of launches, writes and reads."""
+    writes: list[list[Buffer]] = []
+    reads: list[list[Buffer]] = []
+    loop = 0
+    for launch in launches:
+        if not launch.loop or launch.loop != loop:
+            writes.append([])
+            reads.append([])
+        loop = launch.loop
+        for k, buffer in enumerate(launch.buffers):
+            (writes if k in launch.writes else reads)[-1].append(buffer)
+    return writes, reads
 
 
 def _plan_whole(

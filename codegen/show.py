@@ -56,7 +56,8 @@ def show_schedule(lowered: Lowered) -> str:
                 zip(launch.buffers, launch.offsets, strict=True)
             )
         ]
-        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)})")
+        slices = f" in {launch.turns} slices" if launch.loop else ""
+        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)}){slices}")
     lines += _workspace(lowered)
     for kernel, number in numbers.items():
         lines.append("")
@@ -204,9 +205,10 @@ def _loop(number: int, plan: KernelPlan) -> Iterator[str]:
 
 
 def _result(out: Output) -> str:
+    where = "" if out.mask is None else f" where %{out.mask}"
     if out.monoid is None:
-        return f"<- %{out.step}"
-    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}"
+        return f"<- %{out.step}{where}"
+    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}{where}"
 
 
 def _dtype(step: Step) -> str:
