@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ir.graph import Graph, Node
+from ..ir.custom import erase
 from ..ir.interpreter import interpret as interpret_graph
+from ..ir.passes.merge import merge
+from ..ir.prints import graph_prints
 from .engine import Program
 
 Array = np.ndarray[Any, Any]
@@ -136,6 +139,8 @@ def interpreted(
             where = str(node.loc) if node.loc is not None else "its adjoint"
             see(Step(node.primitive.name, where, tuple(operands), tuple(made)))
 
+    if graph_prints(graph):
+        graph = merge(erase(graph))  # loops that a gradient runs again print once
     given = [
         np.asarray(a, x.type.dtype.numpy)
         for a, x in zip([*arrays, *graph.captures], graph.inputs, strict=True)

@@ -18,6 +18,7 @@ from ..ir.errors import ArgumentError, PullbackError, TracedValueError
 from ..ir.graph import Graph, Node, Value
 from ..ir.interpreter import run_nodes
 from ..ir.loc import Loc, traced_at, user_loc
+from ..ir.ops.printing import silenced
 from ..ir.sizes import SizeExpr
 from .array import described
 from .compiled import Compiled, fitted
@@ -99,7 +100,8 @@ class Decider:
                 if isinstance(d, SizeExpr):
                     self._env.setdefault(str(d), n)
         nodes = self._needed(value)
-        with np.errstate(all="ignore"):
+        # the program prints when it runs
+        with np.errstate(all="ignore"), silenced():
             run_nodes(nodes, self._values, self._env)
         return bool(self._values[value])
 
