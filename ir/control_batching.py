@@ -15,6 +15,7 @@ from .graph import Node, Value
 from .ops import OPS
 from .ops.leading import lead
 from .passes.rebuild import inlined
+from .prints import loose
 from .sizes import SizeExpr, names_in
 from .subgraph import SubGraph, with_sizes
 from .types import I64, TensorType
@@ -107,6 +108,7 @@ def loop_batch(
     steps: Steps,
 ) -> Sequence[Value]:
     """Return the results of a loop over the new axis, which all of them have."""
+    node = loose(node)
     if "cond" in node.params:
         return _while(b, node, size, has, given, run, steps)
     return _scan(b, node, size, has, given, run, steps)

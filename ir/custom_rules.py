@@ -121,7 +121,7 @@ class Pushed(Opaque):
     def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the program."""
         moving = _moving(b, given, tangents[self.results :])
-        return inline(b, self.push(), [*given, *moving])
+        return inline(b, quiet_graph(self.push()), [*given, *moving])
 
     def batched(self, size: Size) -> "Pushed":
         """Return the rule of rows."""
@@ -174,12 +174,13 @@ class Implicit(Opaque):
 
     def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
         """Run the program of cotangents."""
-        return placed(given, inline(b, self.pull(), [*made, *given, *cts]))
+        pull = quiet_graph(self.pull())
+        return placed(given, inline(b, pull, [*made, *given, *cts]))
 
     def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the program of tangents."""
         moving = _moving(b, given, tangents[self.results :])
-        return inline(b, self.push(), [*made, *given, *moving])
+        return inline(b, quiet_graph(self.push()), [*made, *given, *moving])
 
     def batched(self, size: Size) -> "Implicit":
         """Return the rule of rows."""

@@ -63,6 +63,13 @@ def quiet_node(node: Node) -> Node | None:
     return out
 
 
+def loose(node: Node) -> Node:
+    """Return a loop that goes on from no other any more: that one prints, not it."""
+    if node.params.get("extends") is None or not prints(node):
+        return node
+    return quiet_node(node) or node
+
+
 def _quiet_param(value: Any) -> Any:  # Any: params are of any kind
     if type(value) is SubGraph:
         return quiet_region(value)
@@ -96,6 +103,7 @@ def quiet_nodes(
 
 __all__ = [
     "graph_prints",
+    "loose",
     "prints",
     "quiet_graph",
     "quiet_node",

@@ -42,6 +42,11 @@ def silenced() -> Iterator[None]:
         _SILENT.reset(token)
 
 
+def is_silent() -> bool:
+    """Return whether nothing is to be written now."""
+    return _SILENT.get()
+
+
 class _Formatter(string.Formatter):
     """As `str.format`; a format given for an array is that of its elements."""
 
@@ -79,7 +84,7 @@ def _infer(*types: TensorType, format: str, stream: str) -> tuple[TensorType, ..
 
 def write(*arrays: Any, format: str, stream: str) -> tuple[()]:
     """Write a text with arrays in its fields; returns nothing. Any: arrays."""
-    if not _SILENT.get():
+    if not is_silent():
         text = formatted(format, arrays, {})
         # at once: whoever looks where a loop hangs reads it through a pipe, maybe
         builtins.print(text, end="", file=getattr(sys, stream), flush=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from ..forms import Control
 from ..graph import Graph, Node, Value
-from ..prints import prints
+from ..prints import loose, prints
 from ..subgraph import SubGraph, late_size, mentioned_sizes, with_sizes
 from .rebuild import renew, renewed
 
@@ -68,7 +68,7 @@ def trim(
         return _trim_switch(node, used)
     if form.kind == "revolve":
         return _trim_revolve(node, used)
-    return _trim_loop(node, used, mentioned)
+    return _trim_loop(loose(node), used, mentioned)
 
 
 def _trim_switch(node: Node, used: Sequence[bool]) -> tuple[Node, list[int]] | None:

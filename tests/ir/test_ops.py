@@ -24,7 +24,7 @@ from op_samples import (
 )
 from pullback.ir.builder import Builder
 from pullback.ir.errors import OpTypeError
-from pullback.ir.forms import Control, Iota, Literal, Print, Map, Place, View
+from pullback.ir.forms import Control, Iota, Literal, Map, Place, Print, View
 from pullback.ir.ops import OPS, new_builder
 from pullback.ir.primitive import DERIVED, Primitive, Rule, Sample, as_results
 from pullback.ir.sizes import named

@@ -4,9 +4,8 @@ import io
 import sys
 
 import numpy as np
-import pytest
-
 import pullback as pb
+import pytest
 
 
 @pytest.fixture
@@ -94,7 +93,13 @@ def again(x):
 
 
 PROGRAMS = [straight, halving, chain, rarely, choosing, nested, again]
-TWO = ["step 0: 1.0", "step 1: 0.42073549240394825", "done"]
+SECOND = np.sin(1.0) * 0.5
+STEPS = [
+    "step 0: 1.0",
+    f"step 1: {SECOND}",
+    f"step 2: {np.sin(SECOND) * 0.5}",
+    "done",
+]
 CHAIN = [
     "carry 1.0 element 0.0",
     "carry 1.0 element 1.0",
@@ -122,7 +127,7 @@ def test_a_text_has_its_values(said):
 
 def test_loops_print_each_step(said):
     pb.function(halving)(1.0)
-    assert said() == TWO
+    assert said() == STEPS
     pb.function(chain)(1.0)
     assert said() == CHAIN
 
@@ -138,7 +143,9 @@ def test_arrays_print_as_numpy_prints_them(said):
 
     flags = np.array([True, False])
     show(x, np.int32(3), flags)
-    wanted = f"{x}\n(2, 3) {np.int32(3)!r} {flags}\n[[0.00 1.00 2.00]\n [3.00 4.00 5.00]]"
+    wanted = (
+        f"{x}\n(2, 3) {np.int32(3)!r} {flags}\n[[0.00 1.00 2.00]\n [3.00 4.00 5.00]]"
+    )
     assert said() == wanted.splitlines()
     show(np.zeros((0, 3)), np.int32(3), flags)
     assert said() == ["[]", "(0, 3) np.int32(3) [ True False]", "[]"]
@@ -149,12 +156,14 @@ def test_what_is_known_is_put_into_the_text(said):
 
     @pb.function
     def show(x):
-        pb.print("{{}} {} {:>{}} {:.{digits}f} {}", "{a}", None or 7, 3, x, held, digits=1)
+        pb.print(
+            "{{}} {} {:>{}} {:.{digits}f} {}", "{a}", None or 7, 3, x, held, digits=1
+        )
         pb.print("nothing")
         return x
 
     show(0.25)
-    assert said() == ["{} {a}   7 0.2 [1. 2. 3.]", "nothing"]
+    assert said() == ["{} {a}   7", "0.2 [1. 2. 3.]", "nothing"]
 
 
 def test_results_are_not_needed(said):
@@ -182,7 +191,7 @@ def test_outside_of_functions_it_prints_at_once(said):
     pb.print("{} {name}", pb.constant(2.0), name=np.arange(2))
     assert said() == ["2.0 [0 1]"]
     halving(1.0)
-    assert said() == TWO
+    assert said() == STEPS
 
 
 def test_equal_prints_all_print(said):
@@ -270,7 +279,7 @@ def test_a_tangent_prints_once(program, said):
     wanted = expected(program, said)
     pb.jvp(program, (1.0,), (1.0,))
     assert said() == wanted
-    pb.hvp(program, 1.0, 1.0)
+    pb.hvp(program)(1.0, 1.0)
     assert said() == wanted
 
 
@@ -337,6 +346,30 @@ def test_a_cotangent_prints_in_the_backward_half(said):
     assert said() == ["value 1.0"]
     back(3.0)
     assert said() == ["cotangent 3.0"]
+
+
+def test_what_makes_derivatives_prints_nothing_more(said):
+    @pb.custom_jvp
+    def known(x):
+        pb.print("value {}", x)
+        return np.sin(x)
+
+    known.defjvp(lambda primals, tangents: (known(*primals), tangents[0] * 2))
+    pb.jvp(known, (1.0,), (1.0,))
+    assert said() == ["value 1.0"]
+    pb.grad(known)(1.0)
+    assert said() == ["value 1.0"]
+
+
+def test_batched_gradients_print_once(said):
+    rows = np.array([1.0, 2.0])
+    for program in (chain, rarely, nested, straight, again):
+        pb.vmap(program)(rows)
+        wanted = said()
+        pb.vmap(pb.grad(program))(rows)
+        assert said() == wanted
+        pb.grad(lambda x: pb.sum(pb.vmap(program)(x)))(rows)  # noqa: B023 - called here
+        assert said() == wanted
 
 
 # -- batches ---------------------------------------------------------------------------
