@@ -11,6 +11,7 @@ from ..ir.graph import Node
 from ..ir.types import Shape
 from .frame import OK, Frame
 from .llvm import I32, I64, PTR, Module, Reg, const
+from .signature import TextSpec
 from .status import PRINT_STOPPED, fail_function
 
 PRINT_OFFSET = 56
@@ -42,6 +43,18 @@ class Prints:
             found = self._numbers[key] = len(self.nodes)
             self.nodes.append(node)
         return found
+
+
+def text_specs(nodes: Sequence[Node]) -> list[TextSpec]:
+    """Return the texts of a module by number, for its header and its loader."""
+    return [
+        TextSpec(
+            node.params["format"],
+            node.params["stream"],
+            tuple([(x.type.dtype.name, x.type.rank) for x in node.operands]),
+        )
+        for node in nodes
+    ]
 
 
 def plan_print(node: Node, number: int) -> PrintPlan:

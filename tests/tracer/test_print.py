@@ -156,9 +156,8 @@ def test_what_is_known_is_put_into_the_text(said):
 
     @pb.function
     def show(x):
-        pb.print(
-            "{{}} {} {:>{}} {:.{digits}f} {}", "{a}", None or 7, 3, x, held, digits=1
-        )
+        pb.print("{{}} {} {:>{}}", "{a}", 7, 3)
+        pb.print("{:.{digits}f} {}", x, held, digits=1)
         pb.print("nothing")
         return x
 
