@@ -49,7 +49,8 @@ class Printer:
 
     def take_raised(self) -> BaseException | None:
         """Return what stopped the program of this thread, once."""
-        return self._raised.__dict__.pop("error", None)
+        error: BaseException | None = self._raised.__dict__.pop("error", None)
+        return error
 
     def _print(self, state: Any, number: int, values: Any, sizes: Any) -> int:
         try:
@@ -70,8 +71,8 @@ def _arrays(node: Node, values: int, sizes: int) -> list[Array]:
         words = (ctypes.c_int64 * rank).from_address(sizes + 8 * at)
         at += rank
         made = np.empty(tuple(words), x.type.dtype.numpy)
-        if made.size:
-            source = ctypes.c_void_p.from_address(values + 8 * k).value
+        source = ctypes.c_void_p.from_address(values + 8 * k).value
+        if made.size and source:
             ctypes.memmove(made.ctypes.data, source, made.nbytes)
         out.append(made)
     return out

@@ -15,17 +15,17 @@ from ..ir.errors import ArgumentError
 from ..ir.graph import Value
 from ..ir.loc import register_room, traced_at, user_loc
 from ..ir.ops.printing import formatted, is_silent, write
+from .array import TracedArray
 from .builders import ArrayBuilder
 from .dim import Dim
 from .operators import Operators
 from .state import STATE
 from .symbolic import is_recording
-from .tensor import Tensor, current_recorder
+from .tensor import current_recorder
 
 register_room(__file__)
 
 _FIRST = re.compile(r"[^.\[]*")
-_NO_VALUES: Mapping[str, Any] = {}
 
 
 class _Text:
@@ -142,7 +142,7 @@ def _record(b: ArrayBuilder, fmt: str, stream: str, *values: Any, **named: Any) 
 
 
 def _concrete(x: Any) -> Any:
-    array = x._array() if isinstance(x, Tensor) else x
+    array = x._array() if isinstance(x, Operators) else x
     return array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array
 
 
@@ -162,9 +162,9 @@ def print_to(
         target = STATE.trace if STATE.trace is not None else current_recorder()
         target.call(_record, (whole, stream, *values), dict(named))
         return
-    escaped = [x for x in (*values, *named.values()) if isinstance(x, Operators)]
-    if any(not isinstance(x, Tensor) for x in escaped):
-        current_recorder().call(_record, (whole, stream, *values), dict(named))
+    for x in (*values, *named.values()):
+        if isinstance(x, TracedArray):
+            current_recorder().unwrap(x)  # it has escaped, and says so
     held = {name: _concrete(x) for name, x in named.items()}
     text = formatted(whole, [_concrete(x) for x in values], held)
     write(format=_literal(text), stream=stream)

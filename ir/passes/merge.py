@@ -99,8 +99,8 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
     loud = any(prints(node) for node in graph.nodes)
     begun = _last_of(extended, first_only=True)
     if loud:  # what prints does so in the order of the program
-        last = _last_of(extended)
-        rest = [last.get(node, node) for node in graph.nodes]
+        ends = _last_of(extended)
+        rest = [ends.get(node, node) for node in graph.nodes]
     else:
         rest = [node for node in graph.nodes if node not in extended]
     nodes: list[Node] = []

@@ -80,7 +80,7 @@ class _Formatter(_string.Formatter):
 def _shown(short: str, rank: int, address: int | None, extents: _Any) -> _Any:
     """Return what a program shows: an array, or a number where there are no axes."""
     made = _np.empty(tuple(extents), _DTYPES[short])
-    if made.size:
+    if made.size and address:
         _ctypes.memmove(_address(made), address, made.nbytes)
     return made if rank else made[()]
 

@@ -84,7 +84,8 @@ int main(void) {
   double x[2] = {2, 4}, y[3], total, work[2];
   int64_t k = 2, n = 2;
   pb_status status;
-  pb_ctx ctx = {PB_ABI_VERSION, sizeof(pb_ctx), &status, NULL, NULL, NULL, 1, 0, NULL, NULL, NULL};
+  pb_ctx ctx = {PB_ABI_VERSION, sizeof(pb_ctx), &status, NULL, NULL, NULL, 1, 0, NULL,
+                NULL, NULL};
   int32_t code = pb_scale_call(NULL, x, &k, n, &total, y, work);
   printf("%d %g %g %g %g ", code, total, y[0], y[1], y[2]);
   printf("%d ", (int)pb_scale_workspace(&n, 1));
