@@ -371,6 +371,42 @@ def test_batched_gradients_print_once(said):
         assert said() == wanted
 
 
+def test_the_path_that_is_taken_prints(said):
+    @pb.function(branches="trace")
+    def huber(x):
+        pb.print("x {}", x)
+        if abs(x) < 1:
+            pb.print("inside")
+            return x * x / 2
+        pb.print("outside")
+        return abs(x) - 0.5
+
+    for x, where in ((0.5, "inside"), (-3.0, "outside"), (0.25, "inside")):
+        huber(x)
+        assert said() == [f"x {x}", where]
+    pb.grad(huber)(-3.0)
+    assert said() == ["x -3.0", "outside"]
+    x = pb.Variable(2.0)
+    with pb.GradientTape():
+        huber(x * 1.0)
+    assert said() == ["x 2.0", "outside"]
+
+
+def test_the_path_that_fails_prints(said):
+    @pb.function(branches="trace")
+    def fails(x, k):
+        if x > 0:
+            pb.print("k {}", k)
+            return pb.take(np.ones(3), k, axis=0) * x
+        return x
+
+    fails(1.0, 0)
+    said()
+    with pytest.raises(IndexError):
+        fails(1.0, 7)
+    assert said() == ["k 7"]
+
+
 # -- batches ---------------------------------------------------------------------------
 
 
