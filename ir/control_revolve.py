@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .builder import Builder
+from .control_batching import Call
 from .graph import Graph, Node, Value
 from .ops import OPS
 from .ops.control import revolve_groups as groups_of
@@ -16,12 +17,10 @@ from .ops.leading import lead
 from .passes.dce import dce
 from .passes.rebuild import inlined
 from .prints import quiet_region
-from .sizes import SizeExpr
 from .subgraph import SubGraph, with_sizes
 
 Sweep = Callable[..., "list[Value | None]"]  # adjoint.pullback
 Push = Callable[..., "list[Value | None]"]  # forward.pushforward
-Run = Callable[..., Any]  # batching.batch
 
 
 def _closed(b: Builder, outputs: Sequence[Value]) -> SubGraph:
@@ -190,22 +189,14 @@ def revolve_jvp(
     return push(b, b.nodes[first:], given, results)
 
 
-def revolve_batch(
-    b: Builder,
-    node: Node,
-    size: "int | SizeExpr",
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Run,
-    steps: dict[str, Value],
-) -> Sequence[Value]:
+def revolve_batch(call: Call) -> Sequence[Value]:
     """Return the results of a revolve over a new axis, which all of them have."""
     inner = Builder(OPS)
     plain = [
         Value(x.type.with_shape(x.type.shape[1:]), None, k) if h else x
-        for k, (x, h) in enumerate(zip(given, has, strict=True))
+        for k, (x, h) in enumerate(zip(call.given, call.has, strict=True))
     ]
-    results = _expanded(inner, node, plain, again=False)
-    wide = {p: x for p, x, h in zip(plain, given, has, strict=True) if h}
-    made = run(b, inner.nodes, wide, size, steps).values
-    return [lead(b, size, y in made, made.get(y, y)) for y in results]
+    results = _expanded(inner, call.node, plain, again=False)
+    wide = {p: x for p, x, h in zip(plain, call.given, call.has, strict=True) if h}
+    made = call.run(call.b, inner.nodes, wide, call.size, call.steps).values
+    return [lead(call.b, call.size, y in made, made.get(y, y)) for y in results]

@@ -11,6 +11,7 @@ from typing import Any
 from ..forms import Control
 from ..graph import Graph, Node, Value
 from ..prints import prints, quiet_node
+from .order import ordered
 from .rebuild import renew, renewed
 
 
@@ -104,7 +105,7 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
     else:
         rest = [node for node in graph.nodes if node not in extended]
     nodes: list[Node] = []
-    for old in _ordered(rest, same):
+    for old in ordered(rest, same):
         node = renew(old, replaced)
         if node.params.get("extends") is not None and (forget or loud):
             if loud and prints(old) and old not in begun.values():
@@ -133,28 +134,6 @@ def _last_of(
             last = extended[last]
         if not first_only or first.params["extends"] is None:
             out[first] = last
-    return out
-
-
-def _ordered(nodes: Sequence[Node], same: dict[Value, Value]) -> list[Node]:
-    """Return the nodes so that each comes after what it reads, else as they are."""
-    done: set[Node] = set()
-    out: list[Node] = []
-    for root in nodes:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            makers = [same.get(x, x).node for x in node.operands]
-            wanted = [n for n in makers if n is not None and n not in done]
-            if wanted:
-                stack += wanted
-                continue
-            stack.pop()
-            done.add(node)
-            out.append(node)
     return out
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..forms import Literal
+from ..forms import Control, Literal
 from ..graph import Graph, Node, Value
 from ..loc import Loc
 from ..pause import collector_paused
@@ -21,6 +21,7 @@ from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
 from .merge import merge_scans
+from .order import ordered
 from .partition_choose import choose
 from .partition_problem import (
     RECOMPUTE,
@@ -240,6 +241,7 @@ def _adjoint_half(
     }
     if again:
         nodes, outputs = quiet_nodes(nodes, outputs, again.__contains__)
+    nodes = _in_order(nodes)
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
@@ -256,6 +258,15 @@ def _adjoint_half(
         joint.output_names[num_outputs:],
     )
     return adjoint, tuple(taken)
+
+
+def _in_order(nodes: list[Node]) -> list[Node]:
+    """Return nodes after the loop that binds a size they mention.
+
+    Of several loops that bind it the first may be left out.
+    """
+    control = any(type(n.primitive.form) is Control for n in nodes)
+    return ordered(nodes) if control else nodes
 
 
 def _renewed_but_given(
@@ -295,7 +306,7 @@ def _forward_half(
         else captured
     )
     replaced = dict(zip(captured, moved, strict=True)) if num_seeds else {}
-    nodes = [n for n in joint.nodes if n in forward]
+    nodes = _in_order([n for n in joint.nodes if n in forward])
     half = joint.replace(renew_all(nodes, replaced) if replaced else nodes)
     half.inputs = [*joint.inputs[:first], *moved]
     half.names = [*joint.names[:first], *joint.names[plain:]]
