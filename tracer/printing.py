@@ -18,10 +18,10 @@ from ..ir.ops.printing import formatted, is_silent, write
 from .array import TracedArray
 from .builders import ArrayBuilder
 from .dim import Dim
-from .operators import Operators
 from .state import STATE
 from .symbolic import is_recording
-from .tensor import current_recorder
+from .tensor import Tensor, current_recorder
+from .variable import Variable
 
 register_room(__file__)
 
@@ -142,7 +142,7 @@ def _record(b: ArrayBuilder, fmt: str, stream: str, *values: Any, **named: Any) 
 
 
 def _concrete(x: Any) -> Any:
-    array = x._array() if isinstance(x, Operators) else x
+    array = x._array() if isinstance(x, (Tensor, Variable)) else x
     return array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array
 
 
