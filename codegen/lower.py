@@ -10,12 +10,13 @@ from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Control, Factorize, Rows, Scan, Scatter
+from ..ir.forms import Contract, Control, Factorize, Print, Rows, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, late_sizes
+from ..ir.types import I8, TensorType
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
@@ -28,6 +29,7 @@ from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
 from .plan import FARTHEST, KernelPlan
+from .printing import Prints, plan_print
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats
@@ -65,6 +67,7 @@ class Lowered:
     late: tuple[str, ...] = ()  # the sizes its loops bind
     cells: int = 0  # of memory whose size is late
     regions: dict[str, "Lowered"] = field(default_factory=dict)  # by function
+    prints: list[Node] = field(default_factory=list)  # by number, of the whole module
 
     @property
     def kernels(self) -> int:
@@ -106,6 +109,7 @@ class ModuleBuilder:
     _constants: dict[ArrayConstant, str] = field(default_factory=dict)
     _regions: dict[tuple[str, int], Lowered] = field(default_factory=dict)
     _kept: list[SubGraph] = field(default_factory=list)
+    _prints: Prints = field(default_factory=Prints)
 
     def __post_init__(self) -> None:
         self.module = self.target.module()
@@ -135,7 +139,7 @@ class ModuleBuilder:
         regions: dict[str, Lowered] = {}
         repeats = Repeats()
         made: list[tuple[AnyPlan, Launch]] = []
-        scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
+        scratch = Buffer("scratch", TensorType(I8, ()))
         for item in ordered:
             if isinstance(item, LoopLaunch | Joint):
                 bound = plan_loop(item, schedule, repeats)
@@ -152,10 +156,15 @@ class ModuleBuilder:
                 launch = Launch(0, buffers, writes, zeros, _locs(item))
                 made.append((control, launch))
                 continue
+            if isinstance(item.node.primitive.form, Print):
+                told = plan_print(item.node, self._prints.number(item.node))
+                slots = tuple([schedule.memory(x) for x in item.node.operands])
+                launch = Launch(0, slots, (), (0,) * len(slots), _locs(item))
+                made.append((told, launch))
+                continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
-                assert scratch is not None
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
             launch = Launch(0, buffers, writes, offsets, _locs(item))
             made.append((plan, launch))
@@ -173,7 +182,7 @@ class ModuleBuilder:
         arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
         lowered = Lowered(
             graph, symbol, arena.nbytes(), launches, self._plans, arena, checks, late,
-            cells, regions,
+            cells, regions, self._prints.nodes,
         )  # fmt: skip
         self._drive(lowered, schedule, entry)
         return lowered

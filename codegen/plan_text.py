@@ -5,6 +5,7 @@ from .control import ControlPlan
 from .factorize import FactorizePlan
 from .late import AllocatePlan
 from .plan import Apply, KernelPlan
+from .printing import PrintPlan
 from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
 from .rows import Dot, Fold, RowPlan
@@ -49,6 +50,9 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         )
     if isinstance(plan, RevolvePlan):
         return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
+    if isinstance(plan, PrintPlan):
+        count = len(plan.shapes)
+        return f"print of {count} value{'s' * (count != 1)}"
     if isinstance(plan, AllocatePlan):
         return f"memory of {plan.nbytes} bytes"
     return type(plan).__name__.removesuffix("Plan").lower()

@@ -19,6 +19,7 @@ from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
+from .printing import PrintPlan, emit_print
 from .register_loops import RegisterPlan, emit_registers
 from .revolve import RevolvePlan, emit_revolve
 from .row_kernel import emit_rows
@@ -74,6 +75,7 @@ WholePlan = (
     | AllocatePlan
     | RevolvePlan
     | RowPlan
+    | PrintPlan
 )
 
 
@@ -174,6 +176,8 @@ def emit_whole(
         emit_rows(module, target, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
+    elif isinstance(plan, PrintPlan):
+        emit_print(module, name, plan, names)
     else:
         _emit_check(module, name, plan, names)
     return 0

@@ -8,7 +8,7 @@ stacks beyond them is 0. A choice by an index with the axis runs every branch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .builder import Builder
@@ -16,6 +16,7 @@ from .graph import Node, Value
 from .ops import OPS
 from .ops.leading import lead
 from .passes.rebuild import inlined
+from .prints import loose
 from .sizes import SizeExpr, names_in
 from .subgraph import SubGraph, with_sizes
 from .types import I64, TensorType
@@ -123,6 +124,7 @@ def _fixed_point(
 
 def loop_batch(call: Call) -> Sequence[Value]:
     """Return the results of a loop over the new axis, which all of them have."""
+    call = replace(call, node=loose(call.node))
     return _while(call) if "cond" in call.node.params else _scan(call)
 
 

@@ -114,6 +114,11 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Print:
+    """Operands are shown to the caller, who makes text of them; no results."""
+
+
+@dataclass(frozen=True, slots=True)
 class Literal:
     """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
@@ -142,6 +147,7 @@ Form = (
     | Scatter
     | Factorize
     | Control
+    | Print
     | Literal
     | Iota
     | Rows

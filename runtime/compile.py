@@ -18,7 +18,12 @@ from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
 from ..codegen.sizes import emit_size
-from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
+from ..codegen.status import (
+    NOT_POSITIVE_DEFINITE,
+    PRINT_STOPPED,
+    SINGULAR,
+    WORKSPACE_TOO_SMALL,
+)
 from ..codegen.target import Target, emit_object, host
 from ..ir.custom import erase
 from ..ir.errors import (
@@ -50,6 +55,7 @@ from .fastcall import (
 )
 from .kernels import kernels_of
 from .loading import Library
+from .printing import Printer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -76,7 +82,7 @@ DEFAULT = Options()
 class Program:
     """A graph as machine code of this process."""
 
-    __slots__ = ("_entry", "graph", "library", "lowered", "seconds", "text")
+    __slots__ = ("_entry", "_printer", "graph", "library", "lowered", "seconds", "text")
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class Program:
         self.library = library
         self.text = text
         self._entry: Callable[..., object] | None = None
+        self._printer = Printer(lowered.prints) if lowered.prints else None
 
     @property
     def arguments(self) -> int:
@@ -140,10 +147,17 @@ class Program:
             workspace_address=(
                 self.library.address(f"{symbol}_workspace") if dynamic else 0
             ),
-            context=growing_context() if lowered.grows else 0,
+            context=self._context(),
             stoppable=lowered.loops,
+            prints=self._printer is not None,
             keep=self,
         )
+
+    def _context(self) -> int:
+        """Return the address of the context its calls copy; 0 for the plain one."""
+        if self._printer is not None:
+            return self._printer.address
+        return growing_context() if self.lowered.grows else 0
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run on arrays of the right dtypes and shapes, of any strides.
@@ -227,6 +241,10 @@ class Program:
             )
         if code == 3:
             return KeyboardInterrupt()
+        if code == PRINT_STOPPED and self._printer is not None:
+            error = self._printer.take_raised()
+            if error is not None:
+                return error
         return PullbackError(f"{self.graph.name}: native status {code}")
 
 

@@ -275,7 +275,8 @@ int main(void) {
   int64_t room = (pb_trail_workspace(NULL, 1) + 63) / 64 * 64;
   void *work = aligned_alloc(64, (size_t)room);
   pb_status status = {0};
-  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL};
+  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL,
+                NULL, NULL};
   int32_t code = pb_trail_call(&ctx, &k, x, end, total, spread, &many, &size, back,
                                &last, work);
   printf("%d %ld %.17g %.17g %.17g\\n", (int)code, held, many, back[1], spread[8]);
