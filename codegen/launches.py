@@ -39,14 +39,17 @@ class Turns:
 
     What prints, what loops and what may fail takes turns: by level, and among launches
     of one level by number. A check comes first in its level, so one that stands after
-    such a launch is in the next.
+    such a launch is in the next. Other programs have no turns: `kept` is False.
     """
 
+    kept: bool
     level: int = 0
     checks: int = 0
 
     def take(self, node: Node, level: int) -> int:
         """Return the level of a node, at least the one its operands ask for."""
+        if not self.kept:
+            return level
         form = node.primitive.form
         checked = isinstance(form, Gather | Scatter)
         if not (checked or isinstance(form, Control | Print) or node.primitive.effects):

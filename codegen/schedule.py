@@ -9,17 +9,29 @@ forward and adjoint alike. Cost: O(nodes); nothing recurses.
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
 from ..ir.forms import (
-    Contract, Control, Factorize, Gather, Iota, Literal, Map, Place, Print,
-    Reduce, Rows, Scan, Scatter, View,
-)  # fmt: skip
+    Contract,
+    Control,
+    Factorize,
+    Gather,
+    Iota,
+    Literal,
+    Map,
+    Place,
+    Print,
+    Reduce,
+    Rows,
+    Scan,
+    Scatter,
+    View,
+)
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import summed_labels
 from ..ir.prints import graph_prints
-from ..ir.sizes import names_in
-from ..ir.subgraph import late_size, param_names
+from ..ir.subgraph import late_size
 from ..ir.types import Shape
 from .control import stored_operands
 from .cost import node_cost
+from .late import sizes_seen
 from .launches import Group, OrderKey, Schedule, Turns, Whole
 from .memory import Buffer
 from .views import grows, has_split, is_alias, strip_views
@@ -52,7 +64,7 @@ class Scheduler:
         self.groups: dict[tuple[int, Shape, tuple[int, ...]], Group] = {}
         self.wholes: list[Whole] = []
         self.bound: dict[str, int] = {}  # when a size that a loop binds is known
-        self.turns: Turns | None = Turns() if graph_prints(graph) else None
+        self.turns = Turns(graph_prints(graph))
         self._outputs: list[tuple[Value, Buffer]] = []
 
     def run(self) -> Schedule:
@@ -224,16 +236,16 @@ class Scheduler:
                 self._whole(node, "contract", level)
             elif isinstance(form, Scatter):
                 level = max(least, *(memory[self._base(x)] for x in node.operands))
-                level = self._turn(node, level)
+                level = self.turns.take(node, level)
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
             elif isinstance(form, Scan | Factorize | Rows | Print):
                 level = max([least, *(memory[self._base(x)] for x in node.operands)])
-                self._whole(node, "whole", self._turn(node, level))
+                self._whole(node, "whole", self.turns.take(node, level))
             elif isinstance(form, Control):
                 reads = [node.operands[k] for k in stored_operands(node)]
                 level = max(least, *(memory[self._base(x)] for x in reads), 0)
-                level = self._turn(node, level)
+                level = self.turns.take(node, level)
                 self._whole(node, "whole", level)
                 name = late_size(node)
                 if name is not None:
@@ -252,9 +264,9 @@ class Scheduler:
                 total = node_cost(node) + sum(cost[x] for x in node.operands)
                 if isinstance(form, Gather):
                     at = memory[self._base(node.operands[1])]
-                    at = self._turn(node, max(at, least))
+                    at = self.turns.take(node, max(at, least))
                     level = max(level, at)
-                    self._check(node, at)
+                    self._whole(node, "check", at)
                 for out in node.results:
                     self._settle(out, level, total)
             else:
@@ -262,16 +274,8 @@ class Scheduler:
 
     def _least(self, node: Node) -> int:
         """Return the level where every size a node mentions is known."""
-        names: set[str] = set()
-        for x in (*node.results, *node.operands):
-            for d in x.type.shape:
-                names |= names_in(d)
-        names.update(param_names(tuple(node.params.values())))
+        names = sizes_seen(node)
         return max((self.bound.get(name, 0) for name in names), default=0)
-
-    def _turn(self, node: Node, level: int) -> int:
-        """Return the level of what runs, or may fail, in the program's order."""
-        return level if self.turns is None else self.turns.take(node, level)
 
     def _base(self, value: Value) -> Value:
         return self.alias.get(value, value)
@@ -294,9 +298,6 @@ class Scheduler:
         self.wholes.append(Whole(key, node, kind))
         if kind != "check":
             self._computed(node, key)
-
-    def _check(self, node: Node, level: int) -> None:
-        self._whole(node, "check", level)
 
     # -- kernels -----------------------------------------------------------------------
 
