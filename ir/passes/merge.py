@@ -74,8 +74,10 @@ def _without(node: Node) -> Node:
     return out
 
 
-def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
-    extended = find_extended(graph.nodes, kinds)
+def _merge(
+    graph: Graph, kinds: Sequence[str], forget: bool, same_operands: bool = False
+) -> Graph:
+    extended = find_extended(graph.nodes, kinds, same_operands)
     control = any(
         node.params.get("extends") is not None
         for node in graph.nodes
@@ -151,3 +153,11 @@ def merge_scans(graph: Graph) -> Graph:
     What others stack has a size that no residual can have.
     """
     return _merge(graph, ("scan",), forget=False)
+
+
+def merge_same(graph: Graph) -> Graph:
+    """As `merge`, of loops over the same operands alone.
+
+    None becomes one with its tangents: what it gives would then depend on these.
+    """
+    return _merge(graph, ("while", "scan"), forget=False, same_operands=True)
