@@ -17,8 +17,9 @@ SLACK = 2 * LANES  # elements behind them that may be written and read, and mean
 LANES_BYTES = LANES * 8  # of a fold
 VALUES_BYTES = (BLOCK + SLACK) * 8  # of a fold
 
-# What a part is given, in words: context, buffers, sizes, lanes; values, first, stop.
-LANES_WORD, VALUES_WORD, FIRST_WORD, STOP_WORD = 3, 4, 5, 6
+# What a part is given, in words: context, buffers, sizes, lanes; values, first and stop
+# of the block, and where each fold ends.
+LANES_WORD, VALUES_WORD, FIRST_WORD, STOP_WORD, ENDS_WORD = 3, 4, 5, 6, 7
 
 
 def emit_fold(
@@ -30,10 +31,12 @@ def emit_fold(
     lanes = argument_word(fn, argument, LANES_WORD, PTR)
     values = argument_word(fn, argument, VALUES_WORD, PTR)
     first = argument_word(fn, argument, FIRST_WORD, I64)
-    stop = fn.sub(argument_word(fn, argument, STOP_WORD, I64), first)
+    block = argument_word(fn, argument, STOP_WORD, I64)
     share = LANES // shares
     low = fn.mul(fn.convert("zext", index, I64), const(I64, share))
     for k, out in enumerate(folds):
+        stop = fn.smin(block, argument_word(fn, argument, ENDS_WORD + k, I64))
+        stop = fn.smax(fn.sub(stop, first), const(I64, 0))
         _fold_one(
             fn, out, width, share, low, stop,
             fn.gep(lanes, const(I64, k * LANES_BYTES)),
@@ -99,11 +102,12 @@ def emit_blocks(
     width: int,
     words: list[Reg],
     extent: Reg,
+    ends: list[Reg],
     counts: tuple[Reg, Reg],
 ) -> None:
     """Run both jobs of every block; `words` are what parts are given, up to the values.
 
-    `counts` are the parts of the two jobs.
+    `ends` are where the folds end, `counts` the parts of the two jobs.
     """
     lanes = words[LANES_WORD]
     for k, out in enumerate(folds):
@@ -118,7 +122,7 @@ def emit_blocks(
     fn.start(loop)
     first = fn.phi(I64, const(I64, 0), before)
     after = fn.add(first, const(I64, BLOCK))
-    given = [*words, first, fn.smin(after, extent)]
+    given = [*words, first, fn.smin(after, extent), *ends]
     run_parts(fn, part, given, counts[0])
     run_parts(fn, fold, given, counts[1])
     fn.phi_edge(first, after, fn.block)

@@ -8,7 +8,9 @@ cell, and the entry frees every cell when it returns, whatever it returns.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..ir.graph import Node
 from ..ir.sizes import SizeExpr, names_in
+from ..ir.subgraph import param_names
 from . import llvm
 from .frame import OK, Frame
 from .index import Size
@@ -24,6 +26,15 @@ class AllocatePlan(NamedTuple):
     """Memory for a cell. Slots: the address of the cell."""
 
     nbytes: Size
+
+
+def sizes_seen(node: Node) -> set[str]:
+    """Return the named sizes in a node's params, and in the types around it."""
+    found = set(param_names(tuple(node.params.values())))
+    for x in (*node.results, *node.operands):
+        for d in x.type.shape:
+            found |= names_in(d)
+    return found
 
 
 def is_late(size: Size, late: frozenset[str]) -> bool:

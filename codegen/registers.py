@@ -27,10 +27,10 @@ from ..ir.forms import (
 )
 from ..ir.graph import Graph, Node, Value
 from ..ir.sizes import SizeExpr
-from ..ir.types import I64, DType, TensorType
+from ..ir.types import I64, TensorType
 from .cancel import leave_if_cancelled
 from .cost import node_cost
-from .fold import LANES, combine, identity_of
+from .fold import fold_elements
 from .llvm import Function, Reg, const, undef, vec
 from .register_lookups import Elements, Fail, Lookups
 from .scalar import ScalarEmitter, Typed, register_type
@@ -183,34 +183,7 @@ class Registers(Lookups):
         for at, index in zip(x, positions(kind.shape), strict=True):
             outer = [i for k, i in enumerate(index) if k not in axes]
             rows[linear(outer, kept)].append(at)
-        return [self._fold(form.monoid, dtype, row) for row in rows]
-
-    def _fold(self, monoid: str, dtype: DType, row: Elements) -> Reg:
-        s = self.scalar
-
-        def both(x: Reg, y: Reg) -> Reg:
-            return combine(s, monoid, Typed(x, dtype), Typed(y, dtype)).reg
-
-        start = const(register_type(dtype, 1), identity_of(monoid, dtype))
-        if not row:
-            return start
-        lanes: list[Reg | None] = [None] * LANES
-        for k, x in enumerate(row):
-            held = lanes[k % LANES]
-            lanes[k % LANES] = x if held is None else both(held, x)
-        while len(lanes) > 1:
-            half = len(lanes) // 2
-            for k in range(half):
-                low, high = lanes[k], lanes[k + half]
-                if low is None or high is None:
-                    lanes[k] = high if low is None else low
-                else:
-                    lanes[k] = both(low, high)
-            del lanes[half:]
-        (total,) = lanes
-        assert total is not None
-        # a lane begins with +0, which matters to a sum of -0 alone: once is enough
-        return both(start, total) if monoid == "add" and dtype.is_float else total
+        return [fold_elements(self.scalar, form.monoid, dtype, r, 1) for r in rows]
 
     def _contract(self, node: Node, lhs: Elements, rhs: Elements) -> Elements:
         left, right, result = (node.params[k] for k in ("lhs", "rhs", "out"))

@@ -17,6 +17,7 @@ from ..ir.forms import (
     Literal,
     Map,
     Place,
+    Print,
     Reduce,
     Scan,
     Scatter,
@@ -147,6 +148,8 @@ def region_work(held: SubGraph) -> int | None:
 
 def _work(node: Node) -> int | None:
     form = node.primitive.form
+    if isinstance(form, Print):
+        return None  # the caller is shown memory
     kinds = [x.type for x in (*node.operands, *node.results)]
     if not all(is_few(kind) for kind in kinds):
         return None

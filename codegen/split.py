@@ -3,7 +3,8 @@
 Loops over results are split by ranges that begin at multiples of 64 elements. A fold of
 everything has one result, so it is split by lanes: of every 32 elements a part takes
 those of its own lanes, and the caller folds the 32 lanes that the parts leave. One that
-also stores is split by blocks: see `blocks.py`.
+also stores is split by blocks, see `blocks.py`; or stores first and then folds, where
+computing twice costs less.
 
 A kernel that may be split is three functions: all of it, as it runs on one thread; one
 part of it; and the one that has the kernel's name and chooses.
@@ -25,13 +26,13 @@ from .blocks import (
     emit_blocks,
     emit_fold,
 )
-from .body import Body
+from .body import Body, bounds_axis
 from .collapse import collapse
 from .fold import LANES, fold_function
 from .frame import OK
 from .index import Size
 from .llvm import I32, I64, PTR, Function, Module, Reg, const, vec
-from .nest import Nest, plan_cost, vector_width
+from .nest import HEAVY, Nest, plan_cost, vector_width
 from .parts import (
     PART_PARAMS,
     argument_word,
@@ -39,7 +40,7 @@ from .parts import (
     run_parts,
     thread_count,
 )
-from .plan import KernelPlan, Output
+from .plan import Inside, KernelPlan, Output
 from .scalar import register_type
 from .sizes import emit_size
 from .target import Target
@@ -51,6 +52,7 @@ RING = 4  # vectors of lanes that a part keeps in registers
 NAMED = 1 << 20  # what a named size counts as where axes are compared
 
 RANGES, LANEWISE, BLOCKS = "by ranges", "by lanes", "by blocks"
+TWICE = "by ranges, then by lanes"
 
 
 class Split(NamedTuple):
@@ -77,7 +79,12 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
             return None
         if not stores:
             return Split(LANEWISE, last, width)
-        return Split(BLOCKS, last, UNIT) if last == 0 else None
+        if plan_cost(plan) <= HEAVY:
+            inner = choose_split(collapse(storing(plan)), target)
+            return inner and Split(TWICE, last, width)
+        if last != 0 or any(fold_extent(plan, out) is None for out in plan.outputs):
+            return None
+        return Split(BLOCKS, last, UNIT)
     best: Split | None = None
     most = 1
     for a in kept:
@@ -89,6 +96,30 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
         if units > most:
             best, most = Split(RANGES, a, unit), min(units, NAMED)
     return best
+
+
+def storing(plan: KernelPlan) -> KernelPlan:
+    """Return the part of a plan that stores."""
+    outputs = tuple([out for out in plan.outputs if out.monoid is None])
+    return plan._replace(reduced=(), outputs=outputs)
+
+
+def folding(plan: KernelPlan) -> KernelPlan:
+    """Return the part of a plan that folds."""
+    outputs = tuple([out for out in plan.outputs if out.monoid is not None])
+    return plan._replace(outputs=outputs)
+
+
+def fold_extent(plan: KernelPlan, out: Output) -> Size | None:
+    """Return below which index of the one axis a result is computed, if it is that."""
+    if out.mask is None:
+        return plan.space[0]
+    step = plan.steps[out.mask]
+    if isinstance(step, Inside) and step.parent is None and len(step.conditions) == 1:
+        index, extent = step.conditions[0]
+        if index.constant == 0 and bounds_axis(index, 0):
+            return extent
+    return None
 
 
 def work_of(plan: KernelPlan) -> Size:
@@ -311,11 +342,21 @@ def emit_split(
     `emit` writes the loops of a nest. Returns the bytes of scratch, which begins where
     the last slot says.
     """
+    work = work_of(plan)
     whole, part = f"{name}_whole", f"{name}_part"
     emit(Nest(module, target, whole, plan, names))
-    nest = _PartNest(module, target, part, plan, names, split)
+    rest = f"{name}_rest"
+    if split.how == TWICE:
+        plan, first = folding(plan), storing(plan)
+        inner = choose_split(collapse(first), target)
+        assert inner is not None, "found before"
+        emit(_PartNest(module, target, rest, first, names, inner))
+        lanewise = choose_split(collapse(plan), target)
+        assert lanewise is not None, "found before"
+        nest = _PartNest(module, target, part, plan, names, lanewise)
+    else:
+        nest = _PartNest(module, target, part, plan, names, split)
     emit(nest)
-    work = work_of(plan)
 
     def number(fn: Function, size: Size) -> Reg:
         env = {
@@ -338,16 +379,20 @@ def emit_split(
     lanes = fn.alloca(llvm.I8, LANES_BYTES * len(folds))
     words = [*fn.args, lanes]
     scratch = 0
-    if split.how == LANEWISE:
+    if split.how == TWICE:
+        run_parts(fn, rest, fn.args, thread_count(fn))
+    if split.how in (LANEWISE, TWICE):
         run_parts(fn, part, words, const(I32, SHARES))
     else:
         fold = f"{name}_fold"
         emit_fold(module, fold, folds, nest.width, SHARES)
         slot = const(I64, len(plan.slots))
+        ends = [fold_extent(nest.plan, out) for out in folds]
         words.append(fn.load(fn.gep(fn.args[1], slot, PTR), PTR))
         extent = number(fn, nest.plan.space[0])
         counts = thread_count(fn), const(I32, SHARES)
-        emit_blocks(fn, part, fold, folds, nest.width, words, extent, counts)
+        limits = [number(fn, end) for end in ends if end is not None]
+        emit_blocks(fn, part, fold, folds, nest.width, words, extent, limits, counts)
         scratch = VALUES_BYTES * len(folds)
     for k, out in enumerate(folds):
         held = fn.gep(lanes, const(I64, k * LANES_BYTES))

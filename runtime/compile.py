@@ -18,7 +18,12 @@ from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
 from ..codegen.sizes import emit_size
-from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
+from ..codegen.status import (
+    NOT_POSITIVE_DEFINITE,
+    PRINT_STOPPED,
+    SINGULAR,
+    WORKSPACE_TOO_SMALL,
+)
 from ..codegen.target import Target, emit_object, host
 from ..ir.custom import erase
 from ..ir.errors import (
@@ -50,6 +55,7 @@ from .fastcall import (
 )
 from .kernels import kernels_of
 from .loading import Library
+from .printing import Printer
 from .threads import PARTS_ABOVE, thread_count, threads_text
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -67,6 +73,7 @@ class Options:
     disable: frozenset[str] = frozenset()  # names of passes to leave out
     fuse: bool = True
     registers: bool = True  # small loops
+    rows: bool = True  # rows of few elements
     level: int = 1  # of LLVM's pipeline
     threads: int | None = None  # None: PULLBACK_THREADS, or as many as may run here
     above: int = PARTS_ABOVE  # the cost from which kernels run in parts
@@ -79,7 +86,8 @@ class Program:
     """A graph as machine code of this process."""
 
     __slots__ = (
-        "_entry", "graph", "library", "lowered", "seconds", "text", "threads",
+        "_entry", "_printer", "graph", "library", "lowered", "seconds", "text",
+        "threads",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +106,7 @@ class Program:
         self.text = text
         self.threads = threads
         self._entry: Callable[..., object] | None = None
+        self._printer = Printer(lowered.prints, threads) if lowered.prints else None
 
     @property
     def arguments(self) -> int:
@@ -114,13 +123,6 @@ class Program:
             seconds=self.seconds,
             threads=threads_text(self.threads),
         )
-
-    def _context(self) -> int:
-        """Return the address of the context of its calls, 0 for the simplest."""
-        threads = self.threads if self.lowered.parts else 1
-        if threads == 1 and not self.lowered.grows:
-            return 0
-        return context_of(self.lowered.grows, threads)
 
     def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
         """Return the fast native callable.
@@ -156,8 +158,18 @@ class Program:
             ),
             context=self._context(),
             stoppable=lowered.loops,
+            prints=self._printer is not None,
             keep=self,
         )
+
+    def _context(self) -> int:
+        """Return the address of the context its calls copy; 0 for the plain one."""
+        if self._printer is not None:
+            return self._printer.address
+        threads = self.threads if self.lowered.parts else 1
+        if threads == 1 and not self.lowered.grows:
+            return 0
+        return context_of(self.lowered.grows, threads)
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run on arrays of the right dtypes and shapes, of any strides.
@@ -241,6 +253,10 @@ class Program:
             )
         if code == 3:
             return KeyboardInterrupt()
+        if code == PRINT_STOPPED and self._printer is not None:
+            error = self._printer.take_raised()
+            if error is not None:
+                return error
         return PullbackError(f"{self.graph.name}: native status {code}")
 
 
@@ -360,7 +376,7 @@ def _compile(graph: Graph, options: Options) -> Program:
     clock.append(perf_counter())
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False,
-        registers=options.registers,
+        registers=options.registers, rows=options.rows,
         above=None if options.threads == 1 else options.above,
     )  # fmt: skip
     clock.append(perf_counter())

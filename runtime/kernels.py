@@ -11,9 +11,12 @@ def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
     """Return the kernels in the order of their first launch, those of loops within."""
     counts: dict[int, int] = {}
     lines: dict[int, dict[str, None]] = {}
+    slices: dict[int, str] = {}
     texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
     for launch in lowered.launches:
         counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+        if launch.loop:
+            slices[launch.kernel] = f", in {launch.turns} slices"
         own = lines.setdefault(launch.kernel, {})
         for loc in launch.locs:
             key = id(loc.code), loc.lasti
@@ -23,7 +26,7 @@ def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
     return tuple(
         [
             Kernel(
-                plan_text(lowered.plans[k]),
+                plan_text(lowered.plans[k]) + slices.get(k, ""),
                 count,
                 tuple(lines[k]),
                 _inner(lowered, lowered.plans[k]),

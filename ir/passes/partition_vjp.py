@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..adjoint import Rules, vjp_graph
 from ..forward import jvp_graph
 from ..graph import Graph, Value
+from .merge import merge_same
 from .partition import Partition, partition
 from .partition_problem import RECOMPUTE
 from .pipeline import run
@@ -89,7 +90,8 @@ def split_jvp(
         OpTypeError: an input of `wrt` is not a float.
         GradientLookupError: a tangent reaches an op without a rule.
     """
-    return _split(graph, run(jvp_graph(graph, wrt)), "tangent", recompute)
+    joint = run(merge_same(jvp_graph(graph, wrt)), disable={"merge"})
+    return _split(graph, joint, "tangent", recompute)
 
 
 def _split(graph: Graph, joint: Graph, second: str, recompute: int) -> VjpPair:

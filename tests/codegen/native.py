@@ -190,6 +190,7 @@ class How:
     target: Target = field(default_factory=host)
     embed: bool = True
     registers: bool = True
+    rows: bool = True
     threads: int = 1  # from 2 on every kernel that can be split is split
 
     def __str__(self) -> str:
@@ -197,6 +198,7 @@ class How:
         words += ["masks"] if self.target.has_masks else []
         words += ["fused"] if self.fuse else ["unfused"]
         words += [] if self.registers else ["no registers"]
+        words += [] if self.rows else ["no rows"]
         words += [f"{self.threads} threads"] if self.threads > 1 else []
         return " ".join([*words, *(f"no {d}" for d in sorted(self.disable))])
 
@@ -345,7 +347,9 @@ def natives(graphs: Sequence[Graph], how: How = PLAIN) -> list[Native]:
     ready = [pipeline.run(g, how.disable) for g in graphs]
     named = [(g, f"p{k}") for k, g in enumerate(ready)]
     above = 0 if how.threads > 1 else None
-    text, lowered = lower(named, how.target, how.fuse, how.embed, how.registers, above)
+    text, lowered = lower(
+        named, how.target, how.fuse, how.embed, how.registers, how.rows, above
+    )
     library = Library(emit_object(text, how.target, how.level))
     return [
         Native(

@@ -18,7 +18,7 @@ from pullback.ir.interpreter import interpret
 from pullback.ir.loc import user_loc
 from pullback.runtime.aot import Entry, build_package
 from pullback.runtime.compile import Program, compile_graph
-from pullback.runtime.fastcall import Context, growing_context, make_entry
+from pullback.runtime.fastcall import Context, context_of, make_entry
 from regions import program, scan, switch, while_loop
 
 HERE = Path(__file__).parent
@@ -76,7 +76,7 @@ def test_reports_show_the_kernels_of_loops() -> None:
 def test_the_runtime_grows_and_frees() -> None:
     grow = ctypes.CFUNCTYPE(
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
-    )(Context.from_address(growing_context()).grow)
+    )(Context.from_address(context_of(True, 1)).grow)
     held = grow(None, None, 16)
     assert held % 16 == 0
     ctypes.memmove(held, b"0123456789abcdef", 16)
@@ -275,7 +275,8 @@ int main(void) {
   int64_t room = (pb_trail_workspace(NULL, 1) + 63) / 64 * 64;
   void *work = aligned_alloc(64, (size_t)room);
   pb_status status = {0};
-  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL};
+  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL,
+                NULL, NULL};
   int32_t code = pb_trail_call(&ctx, &k, x, end, total, spread, &many, &size, back,
                                &last, work);
   printf("%d %ld %.17g %.17g %.17g\\n", (int)code, held, many, back[1], spread[8]);

@@ -213,3 +213,19 @@ def test_loops_and_maps_take_sizes_that_vary() -> None:
         np.testing.assert_allclose(grad, flat, rtol=1e-6, atol=1e-7)
         assert np.isfinite(value)
     assert total.compilations <= 5
+
+
+def test_a_loop_is_linearized() -> None:
+    def f(x: Any) -> Any:
+        last, ys = pb.scan(lambda c, _: (np.sin(c) * 1.1, c * c), x, None, length=4)
+        turned = pb.while_loop(
+            lambda c: np.sum(c) < 9.0, lambda c: 1.5 * c, 1 + last**2
+        )
+        return np.sum(last) + np.sum(ys) + np.sum(turned)
+
+    x, t = np.array([0.3, 0.4]), np.array([1.0, -2.0])
+    value, linear = pb.linearize(f, x)
+    wanted = pb.jvp(f, (x,), (t,))
+    assert value == wanted[0]
+    assert linear(t) == pytest.approx(wanted[1], rel=1e-14)
+    assert linear(2 * t) == pytest.approx(2 * wanted[1], rel=1e-14)
