@@ -350,7 +350,7 @@ def compile_apart(graph: Graph) -> Program:
     return compile_graph(graph, Options(fuse=False))
 
 
-def compile_threaded(graph: Graph, threads: int | None) -> Program:
+def compile_threaded(graph: Graph, threads: int | None = None) -> Program:
     """Return the program of a graph whose calls use so many threads; None: see Options.
 
     Raises:

@@ -33,7 +33,7 @@ class Program(Protocol):
         """Return a native callable; `miss` takes the calls that do not fit."""
 
 
-Compiler = Callable[[Graph, "int | None"], Program]
+Compiler = Callable[..., Program]  # of a graph, and of a number of threads if asked
 
 _compiler: list[Compiler] = []
 
@@ -42,7 +42,8 @@ def compile_graph(graph: Graph, threads: "int | None" = None) -> Program:
     """Compile a graph to native code; `threads` is how many a call may use."""
     if not _compiler:
         _compiler.append(_load())
-    return _compiler[0](graph, threads)
+    compiler = _compiler[0]
+    return compiler(graph) if threads is None else compiler(graph, threads)
 
 
 def compile_apart(graph: Graph) -> Program:

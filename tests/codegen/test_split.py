@@ -117,7 +117,7 @@ def test_small_kernels_are_written_once() -> None:
 
 
 def test_a_named_size_decides_at_the_call() -> None:
-    graph = total("f64[n]", ())
+    graph = total("f64[n]", (0,))
     code = native(graph, split(2))
     assert code.lowered.parts
     text, _ = lower([(graph, "p")], host(), above=1 << 20)
