@@ -132,3 +132,16 @@ def test_a_fold_without_an_element_in_parts() -> None:
         got = code([np.zeros(0)])
         assert got[0] == 0.0
         assert got[1].shape == (0,)
+
+
+def test_parts_of_slices() -> None:
+    b = new_builder()
+    x = b.input(parse_type("f64[8,100000]"), "x")
+    y = b.exp(b.sin(x))
+    total = b.expand_dims(b.sum(y, axes=(1,)), axes=(1,))
+    graph = b.finish("sliced", [b.div(y, b.broadcast(total, x.type.shape))])
+    code = native(graph, split(2))
+    assert any(launch.loop for launch in code.lowered.launches)
+    assert "by blocks" in code.lowered.splits.values()
+    x_array = np.random.default_rng(0).normal(size=(8, 100000))
+    assert_same_bits(code([x_array]), native(graph)([x_array]), "slices in parts")

@@ -58,8 +58,12 @@ int main(void) {
   for (int32_t threads = 1; threads <= 4; threads++) {
     int jobs = 0;
     pb_pool pool = {run, &jobs};
-    pb_ctx ctx = {PB_ABI_VERSION, sizeof(pb_ctx), NULL, NULL, NULL, &pool, threads, 0,
-                  NULL};
+    pb_ctx ctx;
+    memset(&ctx, 0, sizeof ctx);
+    ctx.abi_version = PB_ABI_VERSION;
+    ctx.size = sizeof ctx;
+    ctx.pool = &pool;
+    ctx.threads = threads;
     memset(y, 0, bytes);
     if (pb_total_call(&ctx, x, n, &sum, y, workspace)) return 2;
     printf("%d%d%d ", jobs > 0, sum == one_thread, memcmp(y, first, bytes) == 0);
