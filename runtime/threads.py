@@ -6,7 +6,7 @@ one job at a time: a caller that finds another one running does all its parts it
 
 Workers are threads of the C library that never touch Python. They are made when a job
 wants them and live until the process ends; a forked child makes its own. A worker that
-finds nothing spins for some 30 us, then sleeps in the kernel.
+finds nothing spins for tens of microseconds, then sleeps in the kernel.
 
 `claim` holds the number of the job in its upper half and how many parts nobody took in
 its lower half. A part is taken by one compare-and-swap of both, which succeeds only
