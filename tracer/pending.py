@@ -27,10 +27,10 @@ def programs() -> int:
 
 def run(roots: Iterable[Value]) -> None:
     """Compute values and store their arrays."""
-    wanted = list(dict.fromkeys([v for v in roots if v.cell.array is None]))
+    wanted = list(dict.fromkeys([v for v in roots if not _ready(v.cell)]))
     if not wanted:
         return
-    nodes = _history(wanted)
+    nodes = history(wanted)
     inputs: list[Value] = []
     numbers: dict[Value, int] = {}
     key, arrays = _numbered(nodes, inputs, numbers)
@@ -55,6 +55,13 @@ def run(roots: Iterable[Value]) -> None:
         value.cell.array = array
     for value in outputs:
         forget(value)
+
+
+def _ready(cell: Cell) -> bool:
+    """Return whether a value has its array, by its plan where it has one."""
+    if cell.array is None and cell.plan is not None:
+        cell.plan.run()
+    return cell.array is not None
 
 
 def run_factors(product: Node) -> None:
@@ -84,7 +91,7 @@ def forget(value: Value) -> None:
         value.node = None
 
 
-def _history(roots: Sequence[Value]) -> list[Node]:
+def history(roots: Sequence[Value]) -> list[Node]:
     """Return the nodes that values need, operands first."""
     done: set[Node] = set()
     order: list[Node] = []
@@ -105,7 +112,7 @@ def _history(roots: Sequence[Value]) -> list[Node]:
         stack.append((top,))
         for x in reversed(top.operands):
             cell = x.cell
-            if cell is not None and cell.array is not None:
+            if cell is not None and (cell.array is not None or _ready(cell)):
                 continue
             node = x.node
             if node is None:
@@ -219,4 +226,4 @@ def _graph(
     )
 
 
-__all__ = ["Cell", "forget", "programs", "run"]
+__all__ = ["Cell", "forget", "history", "programs", "run"]

@@ -15,14 +15,15 @@ import numpy as np
 from ..ir.errors import EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at, user_loc
-from ..ir.primitive import Primitive
 from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
 from .builders import Array, ArrayBuilder
 from .cell import Cell, again, is_known, leaf
+from .contracted import Contracted
 from .functions.table import Impl
 from .operators import Operators
+from .trail import LITERALS, Trail
 
 if TYPE_CHECKING:
     from .tape import GradientTape
@@ -32,24 +33,6 @@ if TYPE_CHECKING:
 MOST_NODES = 4096
 MOST_BYTES = 64 << 20
 _TRIM_FROM = 64
-
-# Python numbers that are part of a program; all others are inputs of it.
-_LITERALS = frozenset((0, 1, -1, 2, 0.5))
-
-
-class Contracted(Node):
-    """A sum of a product, as the user wrote it; what runs is `fma`."""
-
-    __slots__ = ("fma", "product")
-
-    def __init__(
-        self, record: Primitive, operands: tuple[Value, ...], product: Value, fma: Node
-    ) -> None:
-        super().__init__(record, operands, {}, (), fma.loc)
-        self.results = fma.results
-        self.checked = True
-        self.product = product
-        self.fma = fma
 
 
 class TapeBuilder(ArrayBuilder):
@@ -73,7 +56,7 @@ class TapeBuilder(ArrayBuilder):
         self, value: Any, dtype: DType | None = None, shape: Shape = ()
     ) -> Value:
         """Return a literal, or a leaf where the user wrote a number of no note."""
-        if self.by_user and type(value) in (float, int) and value not in _LITERALS:
+        if self.by_user and type(value) in (float, int) and value not in LITERALS:
             wanted = dtype or dtype_of(np.asarray(value).dtype)
             held = Value(TensorType(wanted, ()), None, 0)
             held.cell = Cell(np.asarray(value).astype(wanted.numpy))
@@ -113,6 +96,7 @@ class Recorder:
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
+        self.trail = Trail(self.builder.nodes, self.builder.array)
         self._whole = 0  # how many want nothing flushed
         self._ran = 0  # nodes before this have run, where a handle names them
 
@@ -130,6 +114,19 @@ class Recorder:
         handle = handle or self.handle
         b.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
+        trail = self.trail
+        key = number = None
+        start = len(b.nodes)
+        if trail.walks:
+            key, number = trail.key(impl, given, options)
+            step = trail.step
+            if key is not None and step is not None:
+                after = step.after.get(key)
+                if after is not None:
+                    made = handle(trail.follow(after, number, b.loc))
+                    if len(b.nodes) - self._ran > MOST_NODES:
+                        self.flush()
+                    return made
         b.by_user = True
         try:
             if options:
@@ -147,7 +144,10 @@ class Recorder:
             made = self.wrap(out, given, handle)
             self.flush()
             return made
-        return self.wrap(out, given, handle)
+        made = self.wrap(out, given, handle)
+        if key is not None:
+            trail.learn(key, start, made, number)
+        return made
 
     def wrap(
         self,
@@ -238,7 +238,10 @@ class Recorder:
     def look(self, value: Value) -> Array:
         """Return the array of a value, computing what it needs."""
         cell = value.cell
+        if cell.array is None and cell.plan is not None:
+            cell.plan.run()
         if cell.array is None:
+            self.trail.looks += 1
             roots = [value]
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)

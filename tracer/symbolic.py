@@ -19,7 +19,8 @@ from ..ir.types import TensorType
 from . import engine
 from .builders import Array
 from .cell import Unknown, is_known, leaf
-from .recorder import Contracted, Recorder, _literal
+from .contracted import Contracted
+from .recorder import Recorder, _literal
 from .state import STATE, WATCHERS
 from .tensor import Tensor, current_recorder
 from .variable import Variable

@@ -12,7 +12,10 @@ from typing import Any
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
-from .recorder import Contracted, Recorder
+from .contracted import Contracted
+from .known import asked, learn
+from .plans import Known, take_back
+from .recorder import Recorder
 from .state import STATE, WATCHERS
 from .tape_arguments import (
     USED,
@@ -69,7 +72,12 @@ class GradientTape(Jacobians):
             recorder.run_group()
             recorder.trim()
         self._recorder = recorder
+        fresh = not recorder.tapes and not self._segments
         self._resume()
+        if fresh:
+            recorder.trail.begin(self)
+            for _, value in self._watched:
+                recorder.trail.watch(value)
         recorder.kept.add(self)
         return self
 
@@ -83,11 +91,13 @@ class GradientTape(Jacobians):
         recorder.tapes.append(self)
         WATCHERS.set((*WATCHERS.get(), self))
         recorder.epoch += 1
+        recorder.trail.leave()
 
     def _pause(self) -> None:
         recorder = self._on()
         self._segments += recorder.builder.nodes[self._start :]
         self._start = -1
+        recorder.trail.walks = False
         recorder.tapes.remove(self)
         WATCHERS.set(tuple([w for w in WATCHERS.get() if w is not self]))
         recorder.epoch += 1
@@ -119,6 +129,7 @@ class GradientTape(Jacobians):
         ):
             self._reads.setdefault(id(variable), (variable, []))[1].append(read)
             self._watched.append((self._count(), read))
+            self._on().trail.watch(read)
 
     def watch(self, tensor: Any) -> None:
         """Have tensors or variables, in any nesting, on the tape from here on.
@@ -143,6 +154,8 @@ class GradientTape(Jacobians):
             else:
                 at = self._count() if self._recorder is not None else 0
                 self._watched.append((at, x._value))
+                if self._recorder is not None:
+                    self._recorder.trail.watch(x._value)
 
     def _tell_not_float(self, x: Tensor) -> None:
         warnings.warn(
@@ -170,6 +183,8 @@ class GradientTape(Jacobians):
 
     def reset(self) -> None:
         """Forget everything recorded and watched."""
+        if self._recorder is not None:
+            self._recorder.trail.leave()
         recording = self._start >= 0
         if recording:
             self._pause()
@@ -188,6 +203,8 @@ class GradientTape(Jacobians):
         if recorder is None or not self._segments:
             return
         self._clear()
+        if recorder.trail.tape == id(self):
+            recorder.trail.leave()
         recorder.kept.discard(self)
         if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
@@ -229,8 +246,11 @@ class GradientTape(Jacobians):
         leaves, structure = with_structure(sources, "sources")
         recorder = self._begin()
         try:
-            with recorder.whole():
-                found = self._gradient(targets, leaves, output_gradients, missing)
+            if output_gradients is None and recorder.trail.knows(self):
+                found = self._by_trail(targets, leaves, missing)
+            else:
+                with recorder.whole():
+                    found = self._gradient(targets, leaves, output_gradients, missing)
         finally:
             if not self._persistent:
                 self._release()
@@ -248,8 +268,43 @@ class GradientTape(Jacobians):
         self._used = True
         self._segments = []
         self._watched = []
-        self._on().kept.discard(self)
+        recorder = self._on()
+        recorder.kept.discard(self)
+        if recorder.trail.tape == id(self):
+            recorder.trail.leave()
         self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
+
+    def _by_trail(
+        self,
+        targets: Sequence[Tensor],
+        sources: Sequence[Tensor],
+        missing: UnconnectedGradients,
+    ) -> list[Any]:
+        """Return gradients as when a tape ended here before, or learn them."""
+        recorder = self._on()
+        trail = recorder.trail
+        wanted = asked(recorder, self._reads, targets, sources, missing)
+        step = trail.step
+        known: Known | None = None
+        if wanted is not None and step is not None:
+            known = step.found.get(wanted)
+        if known is None:
+            start = len(recorder.builder.nodes)
+            group = dict(recorder.group)
+            with recorder.whole():
+                found = self._gradient(targets, sources, None, missing)
+            if wanted is None or step is None:
+                return found
+            known = learn(recorder, start, found)
+            if known is None:
+                return found
+            step.found[wanted] = known
+            recorder.group = group
+            take_back(recorder.builder.nodes, start)
+        found = known.use(trail.values, sources)
+        if not self._persistent:
+            take_back(recorder.builder.nodes, trail.start)
+        return found
 
     def _gradient(
         self,

@@ -49,6 +49,7 @@ def of_record(record: Primitive) -> Impl:
 
     impl.__name__ = name
     impl.__doc__ = record.doc
+    impl.weak = True  # type: ignore[attr-defined]  # numbers, arrays: see the trail
     return impl
 
 
