@@ -1,21 +1,21 @@
 """Learn the gradients at the end of a trail: from nodes to what is used next time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..ir.graph import Graph, Node, Value
+from ..ir.primitive import Primitive
+from ..ir.types import TensorType
 from . import pending
 from .cell import Array, is_known, leaf
 from .mode import MODE
-from .plans import Known, Program
+from .plans import Known, Place, Program
 from .recorder import Recorder
 from .tape_arguments import UnconnectedGradients
 from .tape_custom import REGISTERED
 from .tensor import Tensor
 from .trail import alive
 from .variable import Variable
-
-Place = Callable[[Sequence[Value], Sequence[Value]], Value]
 
 
 def learn(
@@ -36,10 +36,8 @@ def learn(
         return None  # a gradient may be rows alone, which is read off its history
     named = [k for k in alive(values) if not is_known(values[k])]
     outputs = [values[k] for k in named]
-    kinds: list[Any] = []
+    kinds: list[TensorType] = []
     results: list[Place | None] = []
-    factors: dict[int, tuple[Any, tuple[Any, ...]]] = {}
-    beside: dict[Value, int] = {}
     for x in found:
         if x is None:
             results.append(None)
@@ -51,20 +49,24 @@ def learn(
             results.append(_array(value.cell.array))
         else:
             results.append(_made(len(kinds)))
-            node = value.node
-            if node is not None and node.primitive.name == "mul":
-                parts = [_factor(y, numbers, named, beside) for y in node.operands]
-                if value.type.dtype.is_float:
-                    factors[len(kinds)] = node.primitive, tuple(parts)
             kinds.append(value.type)
             outputs.append(value)
     if not outputs:
         return None
+    beside: dict[Value, int] = {}
+    products: dict[int, tuple[Primitive, tuple[Place, ...]]] = {}
+    for k, value in enumerate(outputs):
+        node = value.node
+        if node is None or node.primitive.name != "mul":
+            continue
+        if value.type.dtype.is_float:
+            parts = [_factor(y, numbers, named, beside) for y in node.operands]
+            products[k] = node.primitive, tuple(parts)
     main = _program(outputs, numbers)
     extra = _program(list(beside), numbers) if beside else None
     if main is None or (beside and extra is None):
         return None
-    return Known(main, extra, named, kinds, results, factors)
+    return Known(main, extra, named, kinds, results, products)
 
 
 def _numbered(k: int) -> Place:
@@ -147,7 +149,7 @@ def asked(
         all, or where others than the tape have a say.
     """
     trail = recorder.trail
-    if recorder.tapes or trail.looks or REGISTERED or not MODE.is_native:
+    if recorder.tapes or trail.touched or REGISTERED or not MODE.is_native:
         return None
     numbers = trail.numbers
     wanted: list[Any] = [missing]

@@ -7,11 +7,13 @@ first that is looked at runs it. Gradients have no history but for the product t
 last op was: what is added to that must contract to fma, as ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
 
 from ..ir.graph import Graph, Node, Value
+from ..ir.primitive import Primitive
+from ..ir.types import TensorType
 from . import engine
 from .cell import Array, Cell
 from .contracted import NO_PARAMS
@@ -68,104 +70,127 @@ class Run:
                 cell.plan = None
 
 
-# how a source's gradient is made: None; a number of the trail; an array; or an output
-Result = Any
+# (values of the trail, outputs that are no values of it) -> the value
+Place = Callable[[Sequence[Value], Sequence[Value]], Value]
+
+
+class Product(Node):
+    """The product that computes a value with a plan; its factors are made when read.
+
+    It has no results, so nothing refers to itself.
+    """
+
+    __slots__ = ("_known", "_made", "_places", "_values")
+
+    def __init__(self, known: "Known", k: int, values: Sequence[Value]) -> None:
+        self.primitive, self._places = known.products[k]
+        self.params, self.results, self.loc, self.checked = NO_PARAMS, (), None, True
+        self._known, self._values = known, values
+        self._made: tuple[Value, ...] | None = None
+
+    @property
+    def operands(self) -> tuple[Value, ...]:  # type: ignore[override]  # not a slot
+        """The factors."""
+        made = self._made
+        if made is None:
+            beside = self._known.factors(self._values)
+            made = tuple([place(self._values, beside) for place in self._places])
+            self._made, self._values = made, ()
+        return made
 
 
 class Known:
     """Gradients at the end of a trail.
 
-    `named` are numbers of recorded values that the program computes beside the
-    gradients, because a handle names them. A result that is a product has its factors
-    in `factors`: literals, numbers of the trail, or outputs of a program of their own.
+    Args:
+        main: the program of the named values, then of those of `kinds`.
+        beside: that of factors which are neither literals nor named.
+        named: numbers of recorded values that a handle names.
+        kinds: types of gradients that are no values of the trail.
+        results: how each gradient is had; None where there is none.
+        products: those among the outputs of `main`: the op and where factors are.
     """
 
-    __slots__ = ("beside", "factors", "kinds", "main", "named", "results")
+    __slots__ = ("beside", "kinds", "main", "named", "products", "results")
 
     def __init__(
         self,
         main: Program,
         beside: Program | None,
         named: list[int],
-        kinds: list[Any],
-        results: list[Result],
-        factors: dict[int, tuple[Any, tuple[Any, ...]]],
+        kinds: list[TensorType],
+        results: list[Place | None],
+        products: dict[int, tuple[Primitive, tuple[Place, ...]]],
     ) -> None:
         self.main, self.beside = main, beside
         self.named, self.kinds = named, kinds
         self.results = results
-        self.factors = factors
+        self.products = products
 
-    def use(self, values: Sequence[Value], sources: Sequence[Tensor]) -> list[Any]:
-        """Return the gradients of what is recorded now."""
+    def use(
+        self, values: Sequence[Value], sources: Sequence[Tensor], keep: bool
+    ) -> list[Any]:
+        """Return the gradients of what is recorded now.
+
+        Args:
+            values: of the trail.
+            sources: of the gradients.
+            keep: whether the tape is used again, so that nodes are needed.
+        """
         cells: list[ref[Cell]] = []
         plan = Run(self.main, values, cells)
-        for k in self.named:
-            cell = values[k].cell
+        products = self.products
+        for k, at in enumerate(self.named):
+            value = values[at]
+            cell = value.cell
             cell.plan = plan
             cells.append(ref(cell))
+            if not keep and k in products:
+                value.node = Product(self, k, values)
+        made = self._fresh(self.kinds, plan, cells)
+        first = len(self.named)
+        for k in products:
+            if k >= first:
+                made[k - first].node = Product(self, k, values)
+        return [
+            None if place is None else source.plain(place(values, made))
+            for place, source in zip(self.results, sources, strict=True)
+        ]
+
+    def factors(self, values: Sequence[Value]) -> list[Value]:
+        """Return factors of products, which a program of their own computes."""
+        if self.beside is None:
+            return []
+        cells: list[ref[Cell]] = []
+        plan = Run(self.beside, values, cells)
+        return self._fresh([x.type for x in self.beside.graph.outputs], plan, cells)
+
+    @staticmethod
+    def _fresh(
+        kinds: Sequence[TensorType], plan: Run, cells: list["ref[Cell]"]
+    ) -> list[Value]:
         made: list[Value] = []
-        for kind in self.kinds:
+        for kind in kinds:
             value = Value(kind, None, 0)
             cell = value.cell = Cell()
             cell.plan = plan
             cells.append(ref(cell))
             made.append(value)
-        if self.factors:
-            self._with_factors(values, made)
-        out: list[Any] = []
-        for held, source in zip(self.results, sources, strict=True):
-            if held is None:
-                out.append(None)
-            else:
-                out.append(source.plain(held(values, made)))
-        return out
-
-    def _with_factors(self, values: Sequence[Value], made: Sequence[Value]) -> None:
-        beside: list[Value] = []
-        if self.beside is not None:
-            cells: list[ref[Cell]] = []
-            plan = Run(self.beside, values, cells)
-            for x in self.beside.graph.outputs:
-                value = Value(x.type, None, 0)
-                cell = value.cell = Cell()
-                cell.plan = plan
-                cells.append(ref(cell))
-                beside.append(value)
-        for k, (primitive, operands) in self.factors.items():
-            parts = tuple([part(values, beside) for part in operands])
-            node = Node(primitive, parts, NO_PARAMS, (), None)
-            node.checked = True
-            made[k].node = node
+        return made
 
 
 def take_back(nodes: list[Node], start: int) -> None:
-    """Forget nodes whose values plans compute.
-
-    A product that a handle names keeps its own, for what may be added to it; where its
-    factors are of these nodes, all stay until they are trimmed.
-    """
-    named: list[Node] = []
+    """Forget nodes whose values plans compute."""
     for node in nodes[start:]:
-        if node.primitive.name == "mul":
-            cell = node.results[0].cell
-            if cell is not None and cell.handles:
-                if not all(map(_is_there, node.operands)):
-                    return
-                named.append(node)
-    for node in nodes[start:]:
-        if node not in named:
-            for x in node.results:
-                if x.node is not None and x.node.primitive.name != "constant":
-                    x.node = None
-    nodes[start:] = named
+        for x in node.results:
+            made = x.node
+            if (
+                made is not None
+                and type(made) is not Product
+                and made.primitive.name != "constant"
+            ):
+                x.node = None
+    del nodes[start:]
 
 
-def _is_there(x: Value) -> bool:
-    cell = x.cell
-    if cell is not None and (cell.array is not None or cell.plan is not None):
-        return True
-    return x.node is not None and x.node.primitive.name == "constant"
-
-
-__all__ = ["Known", "Program", "Run", "take_back"]
+__all__ = ["Known", "Place", "Product", "Program", "Run", "take_back"]

@@ -92,7 +92,7 @@ class Recorder:
         self.handle = handle
         self.builder = TapeBuilder()
         self.tapes: list[GradientTape] = []  # that record now
-        self.kept: weakref.WeakSet[GradientTape] = weakref.WeakSet()
+        self.kept: dict[int, weakref.ref[GradientTape]] = {}  # by identity
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
@@ -112,9 +112,15 @@ class Recorder:
         """Run a function on what user code passed; returns tensors of a class."""
         b = self.builder
         handle = handle or self.handle
+        trail = self.trail
+        if trail.walks and not options:
+            made = trail.quick(impl, args, handle)
+            if made is not None:
+                if trail.end - self._ran > MOST_NODES:
+                    self.flush()
+                return made
         b.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
-        trail = self.trail
         key = number = None
         start = len(b.nodes)
         if trail.walks:
@@ -241,7 +247,7 @@ class Recorder:
         if cell.array is None and cell.plan is not None:
             cell.plan.run()
         if cell.array is None:
-            self.trail.looks += 1
+            self.trail.touched = True
             roots = [value]
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)
@@ -298,6 +304,9 @@ class Recorder:
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
         nodes = self.builder.nodes
+        if not nodes:
+            self._ran = 0
+            return
         for node in nodes:
             for r in node.results:
                 cell = r.cell
@@ -324,7 +333,8 @@ class Recorder:
         factors, which are not stored: what is added to it becomes an fma of them.
         """
         kept: set[Node] = set()
-        stack = [node for tape in self.kept for node in tape._nodes()]
+        held = [tape() for tape in self.kept.values()]
+        stack = [node for tape in held if tape is not None for node in tape._nodes()]
         for node in self.builder.nodes:
             cell = node.results[0].cell
             if cell is not None and cell.handles and node.primitive.name == "mul":

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
@@ -29,7 +30,7 @@ from .tape_arguments import (
 from .tape_custom import REGISTERED
 from .tape_jacobian import Jacobians
 from .tensor import Tensor, current_recorder
-from .trees import flatten, unflatten
+from .trees import LEAF, flatten, unflatten
 from .variable import Variable
 
 
@@ -78,7 +79,7 @@ class GradientTape(Jacobians):
             recorder.trail.begin(self)
             for _, value in self._watched:
                 recorder.trail.watch(value)
-        recorder.kept.add(self)
+        recorder.kept[id(self)] = ref(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -137,7 +138,7 @@ class GradientTape(Jacobians):
         Raises:
             ValueError: a leaf is not a tensor.
         """
-        leaves, _ = flatten(tensor)
+        leaves = [tensor] if isinstance(tensor, Tensor) else flatten(tensor)[0]
         for x in leaves:
             if not isinstance(x, Tensor):
                 raise ValueError(
@@ -200,12 +201,14 @@ class GradientTape(Jacobians):
 
     def __del__(self) -> None:
         recorder = self._recorder
-        if recorder is None or not self._segments:
+        if recorder is None:
+            return
+        recorder.kept.pop(id(self), None)
+        if not self._segments:
             return
         self._clear()
         if recorder.trail.tape == id(self):
             recorder.trail.leave()
-        recorder.kept.discard(self)
         if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
 
@@ -234,7 +237,9 @@ class GradientTape(Jacobians):
             TypeError: the target is None, or holds something else than tensors.
             LookupError: a path goes through an op without a gradient.
         """
-        missing = unconnected(unconnected_gradients)
+        missing = unconnected_gradients
+        if type(missing) is not UnconnectedGradients:
+            missing = unconnected(missing)
         if self._used:
             raise RuntimeError(USED)
         if target is None:
@@ -242,8 +247,11 @@ class GradientTape(Jacobians):
                 "Argument `target` should be a list or nested structure of Tensors, "
                 "Variables or CompositeTensors to be differentiated, but received None."
             )
-        targets = tensors(target, "target")
-        leaves, structure = with_structure(sources, "sources")
+        targets = [target] if type(target) is Tensor else tensors(target, "target")
+        if isinstance(sources, Tensor):
+            leaves, structure = [sources], LEAF
+        else:
+            leaves, structure = with_structure(sources, "sources")
         recorder = self._begin()
         try:
             if output_gradients is None and recorder.trail.knows(self):
@@ -254,7 +262,7 @@ class GradientTape(Jacobians):
         finally:
             if not self._persistent:
                 self._release()
-        return unflatten(structure, found)
+        return found[0] if structure is LEAF else unflatten(structure, found)
 
     def _begin(self) -> Recorder:
         """Be ready for gradients: they go to this thread's recorder."""
@@ -269,7 +277,7 @@ class GradientTape(Jacobians):
         self._segments = []
         self._watched = []
         recorder = self._on()
-        recorder.kept.discard(self)
+        recorder.kept.pop(id(self), None)
         if recorder.trail.tape == id(self):
             recorder.trail.leave()
         self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
@@ -301,7 +309,8 @@ class GradientTape(Jacobians):
             step.found[wanted] = known
             recorder.group = group
             take_back(recorder.builder.nodes, start)
-        found = known.use(trail.values, sources)
+        trail.touched = True
+        found = known.use(trail.values, sources, self._persistent)
         if not self._persistent:
             take_back(recorder.builder.nodes, trail.start)
         return found

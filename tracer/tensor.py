@@ -56,6 +56,12 @@ class Tensor(Operators):
                 return x._trace.call(impl, args, {})
         return current_recorder().call(impl, args, {})
 
+    def _binary(self, impl: Impl, x: Any, y: Any, other: Any) -> Any:
+        recorder = STATE.recorder
+        if type(other) in _QUICK and recorder is not None and STATE.trace is None:
+            return recorder.call(impl, (x, y), {})
+        return Operators._binary(self, impl, x, y, other)
+
     # -- looking -------------------------------------------------------------------
 
     def _array(self) -> Array:
@@ -107,6 +113,9 @@ class Tensor(Operators):
 
 
 Tensor.plain = Tensor
+
+# what stands beside a tensor and is of no trace
+_QUICK = frozenset((Tensor, float, int))
 
 
 def _text(value: Any, exact: bool = False) -> str:

@@ -10,15 +10,16 @@ What is not of this form (a second tape, an array among a function's arguments, 
 from elsewhere) ends the walk; what is recorded then is recorded as ever.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Node, Value
-from ..ir.loc import Loc
+from ..ir.loc import OURS, Loc
 from ..ir.types import DType, TensorType
-from .cell import Array, leaf
+from .cell import Array, Cell, leaf
 from .contracted import NO_PARAMS, Contracted
 from .operators import Operators
 
@@ -39,12 +40,13 @@ Made = tuple[Any, tuple[Any, ...], Any, tuple[TensorType, ...], Any]
 class Step:
     """An op on numbered values: what it appended, and what was done next."""
 
-    __slots__ = ("after", "dtype", "found", "loc", "nodes", "out")
+    __slots__ = ("after", "dtype", "found", "loc", "nodes", "one", "out")
 
     def __init__(self) -> None:
         self.after: dict[Any, Step] = {}
         self.found: dict[Any, Any] = {}  # what is known of gradients at this end
         self.nodes: tuple[Made, ...] = ()
+        self.one: tuple[Any, tuple[int, ...], Any, TensorType] | None = None
         self.out = -1
         self.dtype: np.dtype[Any] | None = None  # of a number that came along
         self.loc: Loc | None = None
@@ -62,12 +64,12 @@ class Trail:
         "_root",
         "_size",
         "end",
-        "looks",
         "nodes",
         "numbers",
         "start",
         "step",
         "tape",
+        "touched",
         "values",
         "walks",
     )  # fmt: skip
@@ -81,7 +83,7 @@ class Trail:
         self.step: Step | None = None  # None: nothing is walked
         self.tape = 0  # which one records, by identity
         self.start = self.end = 0
-        self.looks = 0
+        self.touched = False
         self.values: list[Value] = []
         self.numbers: dict[Value, int] = {}
 
@@ -93,7 +95,7 @@ class Trail:
         self.walks = True
         self.tape = id(tape)
         self.start = self.end = len(self.nodes)
-        self.looks = 0
+        self.touched = False
         self.values = []
         self.numbers = {}
 
@@ -210,6 +212,9 @@ class Trail:
             self.leave()
             return
         after.nodes = tuple(made)
+        primitive, refs, params, kinds, sum_of = made[0]
+        if len(made) == len(kinds) == 1 and sum_of is None and after.dtype is None:
+            after.one = primitive, refs, params, kinds[0]
         after.out = found
         step.after[key] = after
         self._size += 1
@@ -246,6 +251,78 @@ class Trail:
         self.numbers[x] = len(self.values)
         self.values.append(x)
         return self.numbers[x]
+
+    def quick(
+        self, impl: Callable[..., Any], args: Sequence[Any], handle: type[Any]
+    ) -> Any:
+        """Return the result of an op of one node on values that have numbers.
+
+        None where it is another, or was not met here.
+        """
+        step, numbers, nodes = self.step, self.numbers, self.nodes
+        if step is None or len(nodes) != self.end:
+            return None
+        x = args[0]
+        if type(x) is handle:
+            x = numbers.get(x._value)
+        elif isinstance(x, Operators):
+            x = numbers.get(x._value)
+            step = self.step  # the read of a variable may be a step
+        else:
+            x = _scalar(x)
+        if x is None or step is None:
+            return None
+        if len(args) == 1:
+            after = step.after.get((impl, x))
+        else:
+            if len(args) != 2:
+                return None
+            y = args[1]
+            if type(y) is handle:
+                y = numbers.get(y._value)
+            elif isinstance(y, Operators):
+                y = numbers.get(y._value)
+                step = self.step
+            else:
+                y = _scalar(y)
+            if y is None or step is None:
+                return None
+            after = step.after.get((impl, x, y))
+        if after is None or after.one is None:
+            return None
+        frame = _frame(3)
+        code = frame.f_code
+        while OURS.get(code, True):
+            back = frame.f_back
+            if back is None:
+                break
+            frame = back
+            code = frame.f_code
+        loc = after.loc
+        if loc is None or loc.code is not code or loc.lasti != frame.f_lasti:
+            after.loc = loc = Loc(code, frame.f_lasti)
+        values = self.values
+        node = _NEW(Node)
+        node.primitive, refs, node.params, kind = after.one
+        node.operands = tuple([values[r] if type(r) is int else r for r in refs])
+        node.loc = loc
+        node.checked = True
+        result = _NEW(Value)
+        result.type = kind
+        result.node = node
+        result.index = 0
+        node.results = (result,)
+        numbers[result] = len(values)
+        values.append(result)
+        nodes.append(node)
+        self.step = after
+        self.end += 1
+        made = _NEW(handle)
+        made._value = result
+        cell = result.cell = _NEW(Cell)
+        cell.array = cell.plan = None
+        cell.handles = 1
+        return made
 
     def follow(self, step: Step, number: float | None, loc: Loc | None) -> Value:
         """Append again what a step appended; returns its result."""
@@ -294,6 +371,15 @@ class Trail:
 
 
 _NEW: Any = object.__new__
+_frame = sys._getframe
+
+
+def _scalar(x: Any) -> Any:
+    """Return what a key has of a Python number that is in the program, or None."""
+    kind = type(x)
+    if kind is int:
+        return int, x
+    return (float, x.hex()) if kind is float and x in LITERALS else None
 
 
 def _static(x: Any) -> Any:
