@@ -12,6 +12,8 @@ from typing import NamedTuple
 _ROOT = __file__.rsplit("/", 2)[0] if "/" in __file__ else __file__
 _ROOMS: set[str] = set()
 OURS: dict[CodeType, bool] = {}
+_KNOWN: "dict[tuple[CodeType, int], Loc]" = {}  # so that nodes share them
+_MOST_KNOWN = 10_000
 
 
 class Loc(NamedTuple):
@@ -66,7 +68,13 @@ def user_loc(depth: int = 1) -> Loc | None:
     while frame is not None:
         code = frame.f_code
         if not (OURS[code] if code in OURS else is_ours(code)):
-            return Loc(code, frame.f_lasti)
+            at = code, frame.f_lasti
+            known = _KNOWN.get(at)
+            if known is None:
+                if len(_KNOWN) >= _MOST_KNOWN:
+                    _KNOWN.clear()
+                known = _KNOWN[at] = Loc(*at)
+            return known
         back = frame.f_back
         if back is None:
             return None

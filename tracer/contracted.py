@@ -1,6 +1,6 @@
 """Sums of products, as the user wrote them and as they run."""
 
-from ..ir.graph import Node, Value
+from ..ir.graph import NO_PARAMS, Node, Value
 from ..ir.primitive import Primitive
 
 
@@ -19,6 +19,4 @@ class Contracted(Node):
         self.fma = fma
 
 
-NO_PARAMS: dict[str, object] = {}  # shared, so that a node need not hold its own
-
-__all__ = ["NO_PARAMS", "Contracted"]
+__all__ = ["Contracted"]

@@ -48,7 +48,7 @@ def learn(
         elif is_known(value):
             results.append(_array(value.cell.array))
         else:
-            results.append(_made(len(kinds)))
+            results.append(len(kinds))
             kinds.append(value.type)
             outputs.append(value)
     if not outputs:
@@ -73,10 +73,6 @@ def _numbered(k: int) -> Place:
     return lambda values, made: values[k]
 
 
-def _made(k: int) -> Place:
-    return lambda values, made: made[k]
-
-
 def _array(array: Array) -> Place:
     return lambda values, made: leaf(array, copy=False)
 
@@ -95,7 +91,7 @@ def _factor(
         return _literal(x)
     if is_known(x):
         return _array(x.cell.array)
-    return _made(beside.setdefault(x, len(beside)))
+    return beside.setdefault(x, len(beside))
 
 
 def _program(outputs: Sequence[Value], numbers: dict[Value, int]) -> Program | None:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
 
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import NO_PARAMS, Graph, Node, Value
 from ..ir.primitive import Primitive
 from ..ir.types import TensorType
 from . import engine
 from .cell import Array, Cell
-from .contracted import NO_PARAMS
 from .mode import MODE
 from .numerics import examine
 from .tensor import Tensor
@@ -61,7 +60,11 @@ class Run:
 
     def run(self) -> None:
         """Store the arrays of all values that are still there."""
-        results = self.program.run(self.arrays)
+        program = self.program.program
+        if program is None or MODE.users or MODE.interpreters:
+            results = self.program.run(self.arrays)
+        else:
+            results = program.run(self.arrays)
         for held, array in zip(self.cells, results, strict=True):
             array.setflags(write=False)
             cell = held()
@@ -70,8 +73,9 @@ class Run:
                 cell.plan = None
 
 
-# (values of the trail, outputs that are no values of it) -> the value
-Place = Callable[[Sequence[Value], Sequence[Value]], Value]
+# (values of the trail, outputs that are no values of it) -> the value; or the number
+# of such an output
+Place = Callable[[Sequence[Value], Sequence[Value]], Value] | int
 
 
 class Product(Node):
@@ -94,7 +98,14 @@ class Product(Node):
         made = self._made
         if made is None:
             beside = self._known.factors(self._values)
-            made = tuple([place(self._values, beside) for place in self._places])
+            made = tuple(
+                [
+                    beside[place]
+                    if isinstance(place, int)
+                    else place(self._values, beside)
+                    for place in self._places
+                ]
+            )
             self._made, self._values = made, ()
         return made
 
@@ -147,15 +158,20 @@ class Known:
             cells.append(ref(cell))
             if not keep and k in products:
                 value.node = Product(self, k, values)
-        made = self._fresh(self.kinds, plan, cells)
-        first = len(self.named)
-        for k in products:
-            if k >= first:
-                made[k - first].node = Product(self, k, values)
-        return [
-            None if place is None else source.plain(place(values, made))
-            for place, source in zip(self.results, sources, strict=True)
-        ]
+        made = _fresh(self.kinds, plan, cells)
+        if products:
+            first = len(self.named)
+            for k in products:
+                if k >= first:
+                    made[k - first].node = Product(self, k, values)
+        out: list[Any] = []
+        for place, source in zip(self.results, sources, strict=True):
+            if place is None:
+                out.append(None)
+            else:
+                value = made[place] if type(place) is int else place(values, made)
+                out.append(source.plain(value))
+        return out
 
     def factors(self, values: Sequence[Value]) -> list[Value]:
         """Return factors of products, which a program of their own computes."""
@@ -163,20 +179,21 @@ class Known:
             return []
         cells: list[ref[Cell]] = []
         plan = Run(self.beside, values, cells)
-        return self._fresh([x.type for x in self.beside.graph.outputs], plan, cells)
+        return _fresh([x.type for x in self.beside.graph.outputs], plan, cells)
 
-    @staticmethod
-    def _fresh(
-        kinds: Sequence[TensorType], plan: Run, cells: list["ref[Cell]"]
-    ) -> list[Value]:
-        made: list[Value] = []
-        for kind in kinds:
-            value = Value(kind, None, 0)
-            cell = value.cell = Cell()
-            cell.plan = plan
-            cells.append(ref(cell))
-            made.append(value)
-        return made
+
+def _fresh(
+    kinds: Sequence[TensorType], plan: Run, cells: list["ref[Cell]"]
+) -> list[Value]:
+    """Return values that a plan computes."""
+    made: list[Value] = []
+    for kind in kinds:
+        value = Value(kind, None, 0)
+        cell = value.cell = Cell()
+        cell.plan = plan
+        cells.append(ref(cell))
+        made.append(value)
+    return made
 
 
 def take_back(nodes: list[Node], start: int) -> None:

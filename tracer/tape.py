@@ -67,18 +67,18 @@ class GradientTape(Jacobians):
                 "Tape is still recording, This can happen if you try to re-enter an "
                 "already-active tape."
             )
-        self._check_thread()
-        recorder = current_recorder()
-        if not recorder.tapes:
-            recorder.run_group()
-            recorder.trim()
-        self._recorder = recorder
-        fresh = not recorder.tapes and not self._segments
-        self._resume()
+        recorder = STATE.recorder or current_recorder()
+        if self._recorder is not recorder:
+            self._check_thread()
+            self._recorder = recorder
+        fresh = not recorder.tapes
         if fresh:
-            recorder.trail.begin(self)
-            for _, value in self._watched:
-                recorder.trail.watch(value)
+            if recorder.group:
+                recorder.run_group()
+            if recorder.builder.nodes:
+                recorder.trim()
+            fresh = not self._segments
+        self._resume(fresh)
         recorder.kept[id(self)] = ref(self)
         return self
 
@@ -86,13 +86,19 @@ class GradientTape(Jacobians):
         if self._start >= 0:
             self._pause()
 
-    def _resume(self) -> None:
+    def _resume(self, fresh: bool) -> None:
         recorder = self._on()
         self._start = len(recorder.builder.nodes)
         recorder.tapes.append(self)
         WATCHERS.set((*WATCHERS.get(), self))
         recorder.epoch += 1
-        recorder.trail.leave()
+        trail = recorder.trail
+        if fresh:
+            trail.begin(self)
+            for _, value in self._watched:
+                trail.watch(value)
+        else:
+            trail.leave()
 
     def _pause(self) -> None:
         recorder = self._on()
@@ -100,7 +106,11 @@ class GradientTape(Jacobians):
         self._start = -1
         recorder.trail.walks = False
         recorder.tapes.remove(self)
-        WATCHERS.set(tuple([w for w in WATCHERS.get() if w is not self]))
+        watchers = WATCHERS.get()
+        if len(watchers) == 1:
+            WATCHERS.set(())
+        else:
+            WATCHERS.set(tuple([w for w in watchers if w is not self]))
         recorder.epoch += 1
 
     def _on(self) -> Recorder:
@@ -120,8 +130,10 @@ class GradientTape(Jacobians):
         return self._segments + self._on().builder.nodes[self._start :]
 
     def _count(self) -> int:
-        running = len(self._on().builder.nodes) - self._start if self._start >= 0 else 0
-        return len(self._segments) + running
+        before = len(self._segments)
+        if self._start < 0 or self._recorder is None:
+            return before
+        return before + len(self._recorder.builder.nodes) - self._start
 
     def _note_read(self, variable: Variable, read: Value) -> None:
         """Take a read of a variable as that variable, where it is watched."""
@@ -145,18 +157,22 @@ class GradientTape(Jacobians):
                     "Passed in object of type "
                     f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
                 )
-            if not as_kind(x).dtype.is_float:
-                self._tell_not_float(x)
             if isinstance(x, Variable):
+                if x._current.type.dtype.kind != "f":
+                    self._tell_not_float(x)
                 self._explicit.append(x)
                 self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
                     self._recorder.epoch += 1  # the next read is a new one
             else:
-                at = self._count() if self._recorder is not None else 0
-                self._watched.append((at, x._value))
-                if self._recorder is not None:
-                    self._recorder.trail.watch(x._value)
+                value = x._value
+                if value.type.dtype.kind != "f":
+                    self._tell_not_float(x)
+                if self._recorder is None:
+                    self._watched.append((0, value))
+                else:
+                    self._watched.append((self._count(), value))
+                    self._recorder.trail.watch(value)
 
     def _tell_not_float(self, x: Tensor) -> None:
         warnings.warn(
@@ -180,7 +196,7 @@ class GradientTape(Jacobians):
         try:
             yield
         finally:
-            self._resume()
+            self._resume(False)
 
     def reset(self) -> None:
         """Forget everything recorded and watched."""
@@ -192,7 +208,7 @@ class GradientTape(Jacobians):
         self._clear()
         self._used = False
         if recording:
-            self._resume()
+            self._resume(False)
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
@@ -266,7 +282,8 @@ class GradientTape(Jacobians):
 
     def _begin(self) -> Recorder:
         """Be ready for gradients: they go to this thread's recorder."""
-        self._check_thread()
+        if self._recorder is not STATE.recorder:
+            self._check_thread()
         if not self._persistent and self._start >= 0:
             self._pause()
         self._recorder = self._recorder or current_recorder()
@@ -280,7 +297,8 @@ class GradientTape(Jacobians):
         recorder.kept.pop(id(self), None)
         if recorder.trail.tape == id(self):
             recorder.trail.leave()
-        self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
+        if self._reads:
+            self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
 
     def _by_trail(
         self,

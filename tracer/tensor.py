@@ -44,8 +44,11 @@ class Tensor(Operators):
         value = self._value
         cell = value.cell
         cell.handles -= 1
-        if cell.handles == 0 and cell.array is not None:
-            value.node = None
+        if cell.handles == 0:
+            if cell.array is not None:
+                value.node = None
+            elif type(cell) is Cell and cell.plan is None:
+                value.cell = None
 
     def _apply(self, impl: Impl, *args: Any) -> Any:
         trace = STATE.trace

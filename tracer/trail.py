@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Node, Value
+from ..ir.graph import NO_PARAMS, Node, Value
 from ..ir.loc import OURS, Loc
 from ..ir.types import DType, TensorType
 from .cell import Array, Cell, leaf
-from .contracted import NO_PARAMS, Contracted
+from .contracted import Contracted
 from .operators import Operators
 
 MOST_STEPS = 20_000
