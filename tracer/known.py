@@ -148,7 +148,8 @@ def asked(
     if recorder.tapes or trail.touched or REGISTERED or not MODE.is_native:
         return None
     numbers = trail.numbers
-    wanted: list[Any] = [missing]
+    zeros = missing is UnconnectedGradients.ZERO
+    wanted: list[Any] = [zeros]
     for x in targets:
         number = None if isinstance(x, Variable) else numbers.get(x._value)
         if number is None:
@@ -164,7 +165,7 @@ def asked(
         else:
             at = numbers.get(x._value)
             found = at is not None
-        if not found and missing is UnconnectedGradients.ZERO:
+        if zeros and not found:
             return None
         wanted.append(at)
     return (*wanted, None, *alive(trail.values))

@@ -107,10 +107,8 @@ class GradientTape(Jacobians):
         recorder.trail.walks = False
         recorder.tapes.remove(self)
         watchers = WATCHERS.get()
-        if len(watchers) == 1:
-            WATCHERS.set(())
-        else:
-            WATCHERS.set(tuple([w for w in watchers if w is not self]))
+        rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
+        WATCHERS.set(tuple(rest))
         recorder.epoch += 1
 
     def _on(self) -> Recorder:

@@ -245,7 +245,15 @@ class Trail:
             return found
         if x.node is not None:
             return x if x.node.primitive.name == "constant" else None
-        if number is None or step.dtype is not None or x.type.shape:
+        if x.cell is None or x.cell.array is None:
+            return None
+        if number is None:
+            return x  # it was made of what the key has
+        if (
+            step.dtype is not None
+            or x.type.shape
+            or x.cell.array != np.array(number, x.type.dtype.numpy)
+        ):
             return None
         step.dtype = x.type.dtype.numpy
         self.numbers[x] = len(self.values)

@@ -305,6 +305,10 @@ def _by_numpy() -> dict[Callable[..., Any], Impl]:
 
 BY_NUMPY: Mapping[Callable[..., Any], Impl] = _by_numpy()
 
+# products take arrays as they take what is traced
+for _product in (linalg.matmul, linalg.dot, linalg.inner, linalg.outer):
+    _product.weak = True  # type: ignore[attr-defined]
+
 
 def public_name(function: Callable[..., Any]) -> str:
     """Return NumPy's name of one of its callables: `sin`, `linalg.norm`."""
