@@ -169,7 +169,7 @@ class Known:
             if place is None:
                 out.append(None)
             else:
-                value = made[place] if type(place) is int else place(values, made)
+                value = made[place] if isinstance(place, int) else place(values, made)
                 out.append(source.plain(value))
         return out
 

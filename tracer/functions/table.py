@@ -307,7 +307,7 @@ BY_NUMPY: Mapping[Callable[..., Any], Impl] = _by_numpy()
 
 # products take arrays as they take what is traced
 for _product in (linalg.matmul, linalg.dot, linalg.inner, linalg.outer):
-    _product.weak = True  # type: ignore[attr-defined]
+    setattr(_product, "weak", True)  # noqa: B010  # what has no place in a type
 
 
 def public_name(function: Callable[..., Any]) -> str:
