@@ -159,7 +159,7 @@ def _numbered(
                 numbers[x] = number
             part.append(number)
         if node.params:
-            part.append(_params_key(node.params))
+            part.append(params_key(node.params))
         key.append(tuple(part))
         for result in node.results:
             numbers[result] = count
@@ -167,7 +167,7 @@ def _numbered(
     return key, arrays
 
 
-def _params_key(params: Any) -> tuple[Any, ...]:
+def params_key(params: Any) -> tuple[Any, ...]:
     """Return params as something hashable, the sign of zero and NaN kept apart."""
     return tuple(
         [
@@ -226,4 +226,4 @@ def _graph(
     )
 
 
-__all__ = ["Cell", "forget", "history", "programs", "run"]
+__all__ = ["Cell", "forget", "history", "params_key", "programs", "run"]

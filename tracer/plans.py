@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
 
+import numpy as np
+
 from ..ir.graph import NO_PARAMS, Graph, Node, Value
 from ..ir.primitive import Primitive
 from ..ir.types import TensorType
@@ -26,9 +28,10 @@ class Program:
 
     __slots__ = ("graph", "inputs", "program")
 
-    def __init__(self, graph: Graph, inputs: list["int | Array"]) -> None:
+    def __init__(self, graph: Graph, inputs: Sequence[Any]) -> None:
         self.graph = graph
-        self.inputs = inputs  # an array is the same each time
+        # numbers; several are stacked, and an array is the same each time
+        self.inputs = inputs
         self.program: engine.Program | None = None
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
@@ -55,7 +58,12 @@ class Run:
         self.program = program
         self.cells = cells
         self.arrays: list[Any] = [
-            values[x].cell.array if type(x) is int else x for x in program.inputs
+            values[x].cell.array
+            if type(x) is int
+            else np.stack([values[k].cell.array for k in x])
+            if type(x) is tuple
+            else x
+            for x in program.inputs
         ]
 
     def run(self) -> None:

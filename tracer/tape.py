@@ -17,6 +17,7 @@ from .contracted import Contracted
 from .known import asked, learn
 from .plans import Known, take_back
 from .recorder import Recorder
+from .rolling import roll
 from .state import STATE, WATCHERS
 from .tape_arguments import (
     USED,
@@ -312,6 +313,11 @@ class GradientTape(Jacobians):
         known: Known | None = None
         if wanted is not None and step is not None:
             known = step.found.get(wanted)
+        if known is None and wanted is not None and step is not None:
+            reads = [self._own(x) for x in sources]
+            known = roll(trail, [x._value for x in targets], reads, self._watched)
+            if known is not None:
+                step.found[wanted] = known
         if known is None:
             start = len(recorder.builder.nodes)
             group = dict(recorder.group)
@@ -330,6 +336,12 @@ class GradientTape(Jacobians):
         if not self._persistent:
             take_back(recorder.builder.nodes, trail.start)
         return found
+
+    def _own(self, x: Tensor) -> list[Value]:
+        """Return the values that stand for a source: of a variable, its reads."""
+        if isinstance(x, Variable):
+            return self._reads.get(id(x), (x, []))[1]
+        return [x._value]
 
     def _gradient(
         self,
@@ -352,12 +364,7 @@ class GradientTape(Jacobians):
             else:
                 before = cts.get(x._value)
                 cts[x._value] = seed if before is None else b.op("add", before, seed)
-        reads = [
-            self._reads.get(id(x), (x, []))[1]
-            if isinstance(x, Variable)
-            else [x._value]
-            for x in sources
-        ]
+        reads = [self._own(x) for x in sources]
         wrt = list(dict.fromkeys(v for values in reads for v in values))
         found: list[Value | None] = []
         if cts:
