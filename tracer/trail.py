@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ir.graph import NO_PARAMS, Node, Value
 from ..ir.loc import OURS, Loc
-from ..ir.types import DType, TensorType
+from ..ir.types import DType, TensorType, dtype_of
 from .cell import Array, Cell, leaf
 from .contracted import Contracted
 from .operators import Operators
@@ -30,6 +30,7 @@ _MOST_WAYS = 64  # that go on from one step
 LITERALS = frozenset((0, 1, -1, 2, 0.5))
 
 _TYPES: dict[TensorType, int] = {}
+_ARRAYS: dict[tuple[np.dtype[Any], tuple[int, ...]], int] = {}
 _PLAIN = (int, bool, str, type(None), type, type(Ellipsis))
 
 # (op, operands: numbers or literals, params, result types, the product's number and the
@@ -277,7 +278,7 @@ class Trail:
             x = numbers.get(x._value)
             step = self.step  # the read of a variable may be a step
         else:
-            x = _scalar(x)
+            x = _scalar(x) if type(x) is not np.ndarray else _array_code(impl, x)
         if x is None or step is None:
             return None
         if len(args) == 1:
@@ -292,12 +293,15 @@ class Trail:
                 y = numbers.get(y._value)
                 step = self.step
             else:
-                y = _scalar(y)
+                y = _scalar(y) if type(y) is not np.ndarray else _array_code(impl, y)
             if y is None or step is None:
                 return None
             after = step.after.get((impl, x, y))
-        if after is None or after.one is None:
+        if after is None or after.dtype is not None:
             return None
+        for given in args:
+            if type(given) is np.ndarray:
+                self._leaf(self._leaf_of(given))
         frame = _frame(3)
         code = frame.f_code
         while OURS.get(code, True):
@@ -309,6 +313,8 @@ class Trail:
         loc = after.loc
         if loc is None or loc.code is not code or loc.lasti != frame.f_lasti:
             after.loc = loc = Loc(code, frame.f_lasti)
+        if after.one is None:
+            return handle(self.follow(after, None, loc))
         values = self.values
         node = _NEW(Node)
         node.primitive, refs, node.params, kind = after.one
@@ -380,6 +386,22 @@ class Trail:
 
 _NEW: Any = object.__new__
 _frame = sys._getframe
+
+
+def _array_code(impl: Callable[..., Any], x: Array) -> int | None:
+    """Return what keys call an array that stands for a leaf, or None."""
+    if not getattr(impl, "weak", False):
+        return None
+    at = x.dtype, x.shape
+    code = _ARRAYS.get(at)
+    if code is None:
+        if x.dtype.kind not in "fiub":
+            return None
+        kind = TensorType(dtype_of(x.dtype), x.shape)
+        if len(_ARRAYS) >= 10_000:
+            _ARRAYS.clear()
+        code = _ARRAYS[at] = -1 - _TYPES.setdefault(kind, len(_TYPES))
+    return code
 
 
 def _scalar(x: Any) -> Any:
