@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .tracer.jacobians import hessian, hvp, jacobian
     from .tracer.mapping import vmap
     from .tracer.mode import interpret
+    from .tracer.printing import print
     from .tracer.pushing import jvp, linearize
     from .tracer.ravel import ravel_tree
     from .tracer.vjp import Pullback, vjp
@@ -74,6 +75,7 @@ _TOOLS = {
     "jvp": ".tracer.pushing",
     "linearize": ".tracer.pushing",
     "map": ".tracer.control",
+    "print": ".tracer.printing",
     "ravel_tree": ".tracer.ravel",
     "scan": ".tracer.control",
     "switch": ".tracer.control",
@@ -132,6 +134,7 @@ __all__ = [
     "linearize",
     "map",
     "nn",
+    "print",
     "ravel_tree",
     "scan",
     "switch",

@@ -97,6 +97,15 @@ class Body:
         """Return whether a step differs from lane to lane."""
         return self.axis is not None and self.axis in self.plan.axes[step]
 
+    def mask(self, step: int | None) -> Reg | None:
+        """Return where a mask step holds in the lanes that run; None: everywhere."""
+        held = None if step is None else self.lanes(step)
+        if held is None or held.ref[0] != "%":
+            return self.lane_mask
+        if self.lane_mask is None:
+            return held
+        return self.fn.and_(held, self.lane_mask)
+
     def lanes(self, step: int) -> Reg:
         """Return a step as a vector register."""
         return self.splat(self.regs[step])
@@ -304,11 +313,7 @@ class Body:
                 address = fn.select(self.regs[step.mask], address, self._zeros())
             return self._from_storage(fn.load(address, storage_type(dtype, 1)), dtype)
         ty = storage_type(dtype, self.width)
-        mask = None if step.mask is None else self.lanes(step.mask)
-        if mask is not None and mask.ref[0] != "%":
-            mask = None  # holds in every lane
-        if self.lane_mask is not None:
-            mask = self.lane_mask if mask is None else fn.and_(mask, self.lane_mask)
+        mask = self.mask(step.mask)
         assert self.axis is not None
         if self.axis not in step.offset.axes:
             # the same address in every lane: only the mask differs

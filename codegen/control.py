@@ -395,9 +395,5 @@ def emit_control(
 ) -> None:
     """Write the kernel of a control op."""
     emitter = _Emitter(module, name, plan, names)
-    if plan.kind == "switch":
-        emitter.switch()
-    elif plan.kind == "scan":
-        emitter.scan()
-    else:
-        emitter.repeat()
+    kinds = {"switch": emitter.switch, "scan": emitter.scan, "while": emitter.repeat}
+    kinds[plan.kind]()

@@ -17,7 +17,8 @@ from .launches import Group, OrderKey, Schedule
 from .memory import Buffer
 from .schedule import REPEAT
 
-BODY = 128  # scalar instructions in one body
+WHOLE = 512  # scalar instructions of a body that is left as it is
+BODY = 128  # of one piece of a longer one
 STREAMS = 16  # buffers one body reads or writes
 _NEAR = 64  # how far back an operand is told apart from "somewhere before"
 _WINDOW = 6  # symbols a rolling hash covers
@@ -131,7 +132,7 @@ def cut(group: Group, schedule: Schedule) -> list[LoopLaunch]:
     """Return the launches a group becomes; stores what crosses a cut."""
     members = group.members
     costs = [_own_cost(v, schedule) for v in members]
-    if sum(costs) <= BODY or len(members) < 2:
+    if sum(costs) <= WHOLE or len(members) < 2:
         home = group.key
         whole = LoopLaunch(
             home, group.space, group.reduced, group.reduces, group.stores, group.copies

@@ -6,6 +6,7 @@ run for a day. The layout of the arguments is docs/abi.md.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,9 @@ class Launch(NamedTuple):
     writes: tuple[int, ...]  # the slots it writes
     offsets: tuple[int, ...]  # where in its buffer each slot begins, in elements
     locs: tuple[Loc, ...] = ()  # where what it makes was called, for people
+    loop: int = 0  # neighbours of one number run together, in turns; 0: alone
+    turns: int = 1
+    advance: tuple[int, ...] = ()  # how far each slot moves a turn, in elements
 
 
 def constant_text(name: str, held: ArrayConstant) -> str:
@@ -201,20 +205,52 @@ class Driver:
         widest = max((len(x.buffers) for x in self.launches), default=0)
         frame = fn.alloca(PTR, max(widest, 1), 8)
         known: dict[Buffer, Reg] = {}
-        for launch in self.launches:
-            pairs = zip(launch.buffers, launch.offsets, strict=True)
-            for k, (buffer, offset) in enumerate(pairs):
-                reg = known.get(buffer)
-                if reg is None:
-                    reg = self._pointer(buffer)
-                    if buffer.kind != "late":
-                        known[buffer] = reg
-                if offset:
-                    reg = fn.gep(reg, const(I64, byte_offset(buffer, offset)))
-                fn.store(reg, fn.gep(frame, const(I64, k), PTR))
-            args = (self.ctx, frame, self.size_pointer)
-            code = fn.call(self.kernels[launch.kernel], I32, args)
-            self._leave_on_failure(code)
+        for loop, some in groupby(self.launches, key=lambda x: x.loop):
+            launches = list(some)
+            if not loop:
+                for launch in launches:
+                    self._call(launch, known, frame, None)
+                continue
+            for buffer in [b for x in launches for b in x.buffers]:
+                self._known(buffer, known)
+            before, turn = fn.block, fn.new_label("turn")
+            fn.br(turn)
+            fn.start(turn)
+            at = fn.phi(I64, const(I64, 0), before)
+            for launch in launches:
+                self._call(launch, known, frame, at)
+            following = fn.add(at, const(I64, 1))
+            fn.phi_edge(at, following, fn.block)
+            after = fn.new_label("turned")
+            stop = const(I64, launches[0].turns)
+            fn.cond_br(fn.icmp("slt", following, stop), turn, after)
+            fn.start(after)
+
+    def _known(self, buffer: Buffer, known: dict[Buffer, Reg]) -> Reg:
+        reg = known.get(buffer)
+        if reg is None:
+            reg = self._pointer(buffer)
+            if buffer.kind != "late":
+                known[buffer] = reg
+        return reg
+
+    def _call(
+        self, launch: Launch, known: dict[Buffer, Reg], frame: Reg, turn: Reg | None
+    ) -> None:
+        """Call a kernel, at a turn of its loop if it is in one."""
+        fn = self.fn
+        pairs = zip(launch.buffers, launch.offsets, strict=True)
+        for k, (buffer, offset) in enumerate(pairs):
+            reg = self._known(buffer, known)
+            if offset:
+                reg = fn.gep(reg, const(I64, byte_offset(buffer, offset)))
+            if turn is not None and launch.advance[k]:
+                step = const(I64, byte_offset(buffer, launch.advance[k]))
+                reg = fn.gep(reg, fn.mul(turn, step))
+            fn.store(reg, fn.gep(frame, const(I64, k), PTR))
+        args = (self.ctx, frame, self.size_pointer)
+        code = fn.call(self.kernels[launch.kernel], I32, args)
+        self._leave_on_failure(code)
 
     def _leave_on_failure(self, code: Reg) -> None:
         fn = self.fn

@@ -73,6 +73,36 @@ def fold_vectors(
     return out
 
 
+def fold_elements(
+    s: ScalarEmitter, monoid: str, dtype: DType, row: Sequence[Reg], width: int
+) -> Reg:
+    """Fold registers that each hold an element, of one row or of a row a lane."""
+
+    def both(x: Reg, y: Reg) -> Reg:
+        return combine(s, monoid, Typed(x, dtype), Typed(y, dtype)).reg
+
+    start = const(register_type(dtype, width), identity_of(monoid, dtype))
+    if not row:
+        return start
+    lanes: list[Reg | None] = [None] * LANES
+    for k, x in enumerate(row):
+        held = lanes[k % LANES]
+        lanes[k % LANES] = x if held is None else both(held, x)
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        for k in range(half):
+            low, high = lanes[k], lanes[k + half]
+            if low is None or high is None:
+                lanes[k] = high if low is None else low
+            else:
+                lanes[k] = both(low, high)
+        del lanes[half:]
+    (total,) = lanes
+    assert total is not None
+    # a lane begins with +0, which matters to a sum of -0 alone: once is enough
+    return both(start, total) if monoid == "add" and dtype.is_float else total
+
+
 def fold_function(
     module: Module, monoid: str, dtype: DType, width: int, column: int
 ) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..ir.constant import ArrayConstant
+from ..ir.forms import Control, Gather, Print, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import Shape
 from .memory import Buffer
@@ -30,6 +31,30 @@ class Whole:
     key: OrderKey
     node: Node
     kind: str
+
+
+@dataclass(slots=True)
+class Turns:
+    """Levels of a program that prints: what is seen happens in the program's order.
+
+    What prints, what loops and what may fail takes turns: by level, and among launches
+    of one level by number. A check comes first in its level, so one that stands after
+    such a launch is in the next.
+    """
+
+    level: int = 0
+    checks: int = 0
+
+    def take(self, node: Node, level: int) -> int:
+        """Return the level of a node, at least the one its operands ask for."""
+        form = node.primitive.form
+        checked = isinstance(form, Gather | Scatter)
+        if not (checked or isinstance(form, Control | Print) or node.primitive.effects):
+            return level
+        self.level = max(level, self.level, self.checks if checked else 0)
+        if not checked:
+            self.checks = self.level + 1
+        return self.level
 
 
 @dataclass(slots=True)

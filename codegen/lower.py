@@ -10,30 +10,35 @@ from functools import partial
 
 from ..ir.constant import ArrayConstant
 from ..ir.errors import GraphError
-from ..ir.forms import Contract, Control, Factorize, Reduce, Scan, Scatter
+from ..ir.forms import Contract, Control, Factorize, Print, Rows, Scan, Scatter
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
 from ..ir.subgraph import SubGraph, late_sizes
+from ..ir.types import I8, TensorType
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
-from .driver import Driver, Launch, constant_text
+from .driver import STRAIGHT, Driver, Launch, constant_text
 from .factorize import FactorizePlan, plan_factorize
+from .join import Item, Joint, join, plan_loop
 from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer, plan_arena
-from .plan import FARTHEST, Bound, KernelPlan, Planner
+from .plan import FARTHEST, KernelPlan
+from .printing import Prints, plan_print
 from .regions import lower_control
 from .register_loops import RegisterPlan
-from .repeat import Repeats, describe
+from .repeat import Repeats
 from .revolve import RevolvePlan
+from .row_sets import with_rows
 from .scan import plan_scan
 from .scatter import plan_scatter
 from .schedule import build_schedule
+from .slices import in_slices
 from .small import failing, regions_run
 from .target import Target
 from .views import strip_views
@@ -62,6 +67,7 @@ class Lowered:
     late: tuple[str, ...] = ()  # the sizes its loops bind
     cells: int = 0  # of memory whose size is late
     regions: dict[str, "Lowered"] = field(default_factory=dict)  # by function
+    prints: list[Node] = field(default_factory=list)  # by number, of the whole module
 
     @property
     def kernels(self) -> int:
@@ -92,6 +98,7 @@ class ModuleBuilder:
     target: Target
     fuse: bool = True
     registers: bool = True  # small loops run in registers
+    rows: bool = True  # so do rows of few elements, of a whole part of a program
     embed: bool = True  # captured arrays become data of the object, else addresses
     module: Module = field(init=False)
     _numbers: dict[AnyPlan, int] = field(default_factory=dict)
@@ -102,6 +109,7 @@ class ModuleBuilder:
     _constants: dict[ArrayConstant, str] = field(default_factory=dict)
     _regions: dict[tuple[str, int], Lowered] = field(default_factory=dict)
     _kept: list[SubGraph] = field(default_factory=list)
+    _prints: Prints = field(default_factory=Prints)
 
     def __post_init__(self) -> None:
         self.module = self.target.module()
@@ -122,14 +130,18 @@ class ModuleBuilder:
         unknown = frozenset(late)
         _demand_known(graph, unknown)
         schedule = build_schedule(graph, self.fuse)
+        if self.fuse and self.rows:
+            schedule = with_rows(graph, schedule)
         _bind_captures(graph, schedule)
-        ordered = _ordered(schedule)
+        ordered: Sequence[Item] = _ordered(schedule)
+        if self.fuse and self.target.has_masks:
+            ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
         repeats = Repeats()
         made: list[tuple[AnyPlan, Launch]] = []
-        scratch = Buffer("scratch", graph.outputs[0].type) if graph.outputs else None
+        scratch = Buffer("scratch", TensorType(I8, ()))
         for item in ordered:
-            if isinstance(item, LoopLaunch):
+            if isinstance(item, LoopLaunch | Joint):
                 bound = plan_loop(item, schedule, repeats)
                 writes = tuple(o.slot for o in bound.plan.outputs)
                 launch = Launch(0, bound.buffers, writes, bound.offsets, _locs(item))
@@ -140,25 +152,28 @@ class ModuleBuilder:
                     item.node, schedule, checks, self.registers,
                     partial(self._functions, item.node, symbol, checks, regions),
                 )  # fmt: skip
-                made.append((control, Launch(0, buffers, writes, (0,) * len(buffers))))
+                zeros = (0,) * len(buffers)
+                launch = Launch(0, buffers, writes, zeros, _locs(item))
+                made.append((control, launch))
+                continue
+            if isinstance(item.node.primitive.form, Print):
+                told = plan_print(item.node, self._prints.number(item.node))
+                slots = tuple([schedule.memory(x) for x in item.node.operands])
+                launch = Launch(0, slots, (), (0,) * len(slots), _locs(item))
+                made.append((told, launch))
                 continue
             plan, buffers, writes = _plan_whole(item, schedule, checks)
             plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
-                assert scratch is not None
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
             launch = Launch(0, buffers, writes, offsets, _locs(item))
             made.append((plan, launch))
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
-        arena = plan_arena(
-            [[x.buffers[k] for k in x.writes] for _, x in made],
-            [
-                [b for k, b in enumerate(x.buffers) if k not in x.writes]
-                for _, x in made
-            ],
-        )
+        elif self.fuse and len(made) <= STRAIGHT:
+            made = in_slices(made)
+        arena = plan_arena(*_uses([launch for _, launch in made]))
         names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
@@ -167,7 +182,7 @@ class ModuleBuilder:
         arena.scratch = max((self._scratch[x.kernel] for x in launches), default=0)
         lowered = Lowered(
             graph, symbol, arena.nbytes(), launches, self._plans, arena, checks, late,
-            cells, regions,
+            cells, regions, self._prints.nodes,
         )  # fmt: skip
         self._drive(lowered, schedule, entry)
         return lowered
@@ -268,9 +283,13 @@ def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
     return sorted(everything, key=lambda x: x.key)
 
 
-def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
+def _locs(item: Item) -> tuple[Loc, ...]:
     """Return where the user called what a launch makes."""
+    if isinstance(item, Joint):
+        return tuple([loc for part in item.parts for loc in _locs(part)])
     if isinstance(item, Whole):
+        if isinstance(item.node.primitive.form, Rows):
+            return tuple(item.node.params["locs"])
         nodes: list[Node | None] = [item.node]
     else:
         values = [*item.stores, *[x for x, _ in item.copies]]
@@ -278,48 +297,19 @@ def _locs(item: LoopLaunch | Whole) -> tuple[Loc, ...]:
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
 
 
-def plan_loop(launch: LoopLaunch, schedule: Schedule, repeats: Repeats) -> Bound:
-    """Return the plan of a loop launch and the buffers of its slots."""
-    buffers, home, alias, key = (
-        schedule.buffers, schedule.home, schedule.alias, launch.key,
-    )  # fmt: skip
-
-    def leaf(value: Value) -> Buffer | None:
-        while True:
-            found = buffers.get(value)
-            if found is not None:
-                made = home.get(value)
-                return found if made is None or made < key else None
-            base = alias.get(value)
-            if base is None:
-                return None
-            value = base
-
-    described = describe(launch, leaf, buffers.__getitem__)
-    if described is not None:
-        known = repeats.find(described)
-        if known is not None:
-            return known
-    planner = Planner(launch.space, launch.reduced, leaf)
-    planner.compute_here(launch.stores)
-    for node in launch.reduces:
-        result = node.results[0]
-        form = node.primitive.form
-        assert isinstance(form, Reduce)
-        planner.reduce(
-            node.operands[0],
-            result,
-            form.monoid,
-            buffers[result],
-        )
-    for value in launch.stores:
-        planner.store(value, buffers[value])
-    for value, buffer in launch.copies:
-        planner.store(value, buffer)
-    bound = planner.finish()
-    if described is not None:
-        repeats.add(described, bound)
-    return bound
+def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
+    """Return what each launch, or loop of launches, writes and reads."""
+    writes: list[list[Buffer]] = []
+    reads: list[list[Buffer]] = []
+    loop = 0
+    for launch in launches:
+        if not launch.loop or launch.loop != loop:
+            writes.append([])
+            reads.append([])
+        loop = launch.loop
+        for k, buffer in enumerate(launch.buffers):
+            (writes if k in launch.writes else reads)[-1].append(buffer)
+    return writes, reads
 
 
 def _plan_whole(
@@ -338,6 +328,11 @@ def _plan_whole(
             (memory(node.operands[1]),),
             (),
         )
+    if isinstance(form, Rows):
+        operands = [memory(x) for x in node.operands]
+        results = [schedule.buffers[x] for x in node.results]
+        slots = (*operands, *results)
+        return node.params["plan"], slots, tuple(range(len(operands), len(slots)))
     result = schedule.buffers[node.results[0]]
     if isinstance(form, Contract):
 
@@ -377,8 +372,9 @@ def lower(
     fuse: bool = True,
     embed: bool = True,
     registers: bool = True,
+    rows: bool = True,
 ) -> tuple[str, list[Lowered]]:
     """Return the LLVM IR of a module with these (graph, symbol) programs."""
-    builder = ModuleBuilder(target, fuse, registers, embed)
+    builder = ModuleBuilder(target, fuse, registers, rows, embed)
     lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
     return builder.text(), lowered

@@ -19,6 +19,7 @@ from .scalar import Typed
 from .target import Target
 
 HEAVY = 40  # a body above this cost is emitted once, masked, rather than with a tail
+JOINED = 80  # the same for a body whose results have different extents
 UNROLL = 8  # columns shorter than this are folded in registers
 
 
@@ -70,7 +71,9 @@ class Nest:
         self.module = module
         self.target = target
         self.plan = collapse(plan)
+        joined = any(o.mask is not None for o in self.plan.outputs)
         self.cost = plan_cost(self.plan)
+        self.heavy = self.cost > (JOINED if joined else HEAVY)
         self.width = vector_width(self.plan, target)
         rank = len(self.plan.space)
         self.axis = rank - 1 if rank else None
@@ -175,7 +178,7 @@ class Nest:
         if width == 1 or (
             isinstance(extent, int)
             and extent % width == 0
-            and (extent == width or self.cost > HEAVY or not self._has_borders())
+            and (extent == width or self.heavy or not self._has_borders())
         ):
             if extent == width:
                 single = body.fork()
@@ -192,10 +195,10 @@ class Nest:
             single.vars[self.axis] = zero
             masked(single)
             return
-        if self.cost <= HEAVY and self._has_borders():
+        if not self.heavy and self._has_borders():
             self._peeled(body, stop, full)
             return
-        if self.cost > HEAVY:
+        if self.heavy:
             self.loop(body, self.axis, zero, stop, width, masked)
             return
         whole = fn.and_(stop, const(INT, -width))
@@ -228,7 +231,10 @@ class Nest:
         return self.target.has_masks and bool(self._borders())
 
     def _peeled(self, body: Body, stop: Reg, full: Callable[[Body], None]) -> None:
-        """Run the chunks where all borders are passed unmasked, the others masked."""
+        """Run the chunks where all borders are passed unmasked, the others masked.
+
+        Chunks run in ascending order, as folds demand.
+        """
         fn, width = self.fn, self.width
         assert self.axis is not None
         low, high = const(INT, 0), stop
@@ -239,9 +245,6 @@ class Nest:
         low = fn.smin(low, stop)
         high = fn.smax(fn.and_(high, const(INT, -width)), low)
         # chunks begin at multiples of the width, so a low at the end has no interior
-        inside = body.fork()
-        inside.interior = True
-        self.loop(inside, self.axis, low, high, width, full)
 
         def masked(opened: Body) -> None:
             assert self.axis is not None
@@ -257,6 +260,10 @@ class Nest:
         start = fn.select(ahead, const(INT, 0), high)
         end = fn.select(ahead, low, stop)
         self.loop(body, self.axis, start, end, width, masked)
+        inside = body.fork()
+        inside.interior = True
+        last = fn.select(ahead, high, low)
+        self.loop(inside, self.axis, low, last, width, full)
         following = fn.add(side, const(INT, 1))
         fn.phi_edge(side, following, fn.block)
         fn.cond_br(fn.icmp("slt", following, const(INT, 2)), border, after)
@@ -298,10 +305,24 @@ class Nest:
         """Store a result of the space's shape."""
         vector = self.axis is not None
         reg = body.lanes(out.step) if vector else body.regs[out.step]
+        mask = body.mask(out.mask)
+        if mask is None or width_of(reg.ty) > 1:
+            self.store_reg(body, out, reg, tuple(range(len(self.plan.space))), mask)
+            return
+        some, joined = self.fn.new_label("some"), self.fn.new_label("joined")
+        self.fn.cond_br(mask, some, joined)
+        self.fn.start(some)
         self.store_reg(body, out, reg, tuple(range(len(self.plan.space))))
+        self.fn.br(joined)
+        self.fn.start(joined)
 
     def store_reg(
-        self, body: Body, out: Output, reg: Reg, axes: tuple[int, ...]
+        self,
+        body: Body,
+        out: Output,
+        reg: Reg,
+        axes: tuple[int, ...],
+        mask: Reg | None = None,
     ) -> None:
         """Store a register at the loop variables of `axes`, the result's own axes."""
         fn = self.fn
@@ -316,23 +337,23 @@ class Nest:
         if offset is not None:
             address = fn.gep(address, offset, storage_type(out.dtype, 1))
         held = body.to_storage(reg, out.dtype)
-        if width_of(held.ty) == 1 or body.lane_mask is None:
+        if width_of(held.ty) == 1 or mask is None:
             fn.store(held, address)
             return
-        if self.cost <= HEAVY:
-            fn.masked_store(held, address, body.lane_mask)
+        if not self.heavy:
+            fn.masked_store(held, address, mask)
             return
         # one body serves whole chunks and the tail: whole chunks store unmasked
         whole, part = fn.new_label("whole"), fn.new_label("part")
         joined = fn.new_label("joined")
         bits = f"i{width_of(held.ty)}"
-        every = fn.icmp("eq", fn.bitcast(body.lane_mask, bits), const(bits, -1))
+        every = fn.icmp("eq", fn.bitcast(mask, bits), const(bits, -1))
         fn.cond_br(every, whole, part, True)
         fn.start(whole)
         fn.store(held, address)
         fn.br(joined)
         fn.start(part)
-        fn.masked_store(held, address, body.lane_mask)
+        fn.masked_store(held, address, mask)
         fn.br(joined)
         fn.start(joined)
 

@@ -99,12 +99,16 @@ Step = Load | Literally | Position | Apply | Inside | Divides | Choose | Wrap
 
 
 class Output(NamedTuple):
-    """What happens to a step: stored to `slot`, or folded into it with a monoid."""
+    """What happens to a step: stored to `slot`, or folded into it with a monoid.
+
+    Only where the mask step holds, if there is one.
+    """
 
     step: int
     slot: int
     dtype: DType
     monoid: str | None
+    mask: int | None = None
 
 
 class KernelPlan(NamedTuple):
@@ -158,6 +162,7 @@ class Planner:
         self._slots: dict[int, int] = {}
         self._identity = identity(len(space))
         self._here: set[Value] = set()
+        self.mask: int | None = None  # where the outputs declared next are computed
 
     # -- steps -------------------------------------------------------------------------
 
@@ -213,9 +218,9 @@ class Planner:
 
     # -- pulling -----------------------------------------------------------------------
 
-    def pull(self, value: Value, index: IndexTuple | None = None) -> int:
-        """Return the step that is `value` at an index (the space's own by default)."""
-        start: Key = (value, self._identity if index is None else index, None)
+    def pull(self, value: Value) -> int:
+        """Return the step that is `value` at the space's own index."""
+        start: Key = (value, self._identity, self.mask)
         stack = [start]
         memo = self._memo
         while stack:
@@ -349,17 +354,24 @@ class Planner:
         """Declare values this kernel stores: at the space's index they are computed."""
         self._here.update(values)
 
+    def within(self, extent: Size) -> None:
+        """Compute the outputs declared next only below `extent` on the first axis."""
+        self.mask = None
+        if extent != self.space[0]:
+            at = self._identity[0]
+            self.mask = self._step(Inside(((at, extent),), None), at.axes)
+
     def store(self, value: Value, buffer: Any) -> None:
         """Store a value of the space's shape."""
         step = self.pull(value)
         slot = self._slot(buffer, value.type.dtype)
-        self.outputs.append(Output(step, slot, value.type.dtype, None))
+        self.outputs.append(Output(step, slot, value.type.dtype, None, self.mask))
 
     def reduce(self, operand: Value, result: Value, monoid: str, buffer: Any) -> None:
         """Fold a value over the kernel's reduced axes into `buffer`."""
         step = self.pull(operand)
         slot = self._slot(buffer, result.type.dtype)
-        self.outputs.append(Output(step, slot, result.type.dtype, monoid))
+        self.outputs.append(Output(step, slot, result.type.dtype, monoid, self.mask))
 
     def finish(self) -> Bound:
         """Return the plan and its buffers."""

@@ -5,8 +5,10 @@ from .control import ControlPlan
 from .factorize import FactorizePlan
 from .late import AllocatePlan
 from .plan import Apply, KernelPlan
+from .printing import PrintPlan
 from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
+from .rows import Dot, Fold, RowPlan
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan, WholePlan
@@ -40,8 +42,17 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"{_control(plan.control, len(plan.regions))}, in registers"
     if isinstance(plan, ControlPlan):
         return _control(plan, len(plan.regions))
+    if isinstance(plan, RowPlan):
+        work = sum(isinstance(step, Apply | Fold | Dot) for step in plan.steps)
+        return (
+            f"rows of [{plan.length}], {work} operations a row, "
+            f"{len(plan.results)} results"
+        )
     if isinstance(plan, RevolvePlan):
         return f"adjoint of {plan.length} steps from {plan.places} checkpoints"
+    if isinstance(plan, PrintPlan):
+        count = len(plan.shapes)
+        return f"print of {count} value{'s' * (count != 1)}"
     if isinstance(plan, AllocatePlan):
         return f"memory of {plan.nbytes} bytes"
     return type(plan).__name__.removesuffix("Plan").lower()
@@ -55,4 +66,6 @@ def _control(plan: ControlPlan, branches: int) -> str:
     if plan.kind == "switch":
         return f"choice of {branches} branches"
     steps = "while" if plan.kind == "while" else f"{plan.length} steps of"
-    return f"loop, {steps} a body with {len(plan.carries)} carries"
+    count = len(plan.carries)
+    carries = "1 carry" if count == 1 else f"{count} carries"
+    return f"loop, {steps} a body with {carries}"

@@ -1,6 +1,7 @@
-"""Reductions over earlier axes: the 32 lanes of a chunk of columns, in memory.
+"""Reductions over earlier axes: the 32 lanes of each column, in memory.
 
-`fold.py` has the law of the lanes.
+Few columns run side by side, so that memory is read in the order it lies in; of many,
+one chunk after the other. `fold.py` has the law of the lanes.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,12 @@ from . import llvm
 from .body import Body
 from .fold import LANES, combine, fold_function, identity_of
 from .llvm import I64 as INT
-from .llvm import Reg, const, vec, width_of
-from .nest import Nest
+from .llvm import Reg, const, const_lanes, vec, width_of
+from .nest import HEAVY, Nest
+from .plan import Output
 from .scalar import Typed, register_type
+
+HELD = 32 * 1024  # bytes of lanes of columns that run side by side
 
 
 class ColumnReduce:
@@ -21,55 +25,108 @@ class ColumnReduce:
         self.nest = nest
 
     def emit(self, body: Body) -> None:
-        """Fold the reduced axes for a chunk of columns at a time."""
-        self.nest.chunks(body, self._column)
+        """Fold the reduced axes for some columns at a time."""
+        nest = self.nest
+        count = nest.plan.space[-1]
+        if isinstance(count, int) and nest.width < count:
+            count = -(-count // nest.width) * nest.width
+            bits = sum(LANES * count * out.dtype.bits for out in nest.folds())
+            if bits <= 8 * HELD and (nest.target.has_masks or nest.width == 1):
+                self._side_by_side(body, count)
+                return
+        nest.chunks(body, self._column)
 
     def _column(self, body: Body) -> None:
-        fn, reduced = self.nest.fn, list(self.nest.plan.reduced)
-        folds = self.nest.folds()
-        width = self.nest.width
+        """Fold one chunk of columns."""
         mask = body.lane_mask
-        kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
+        held = self._lanes(self.nest.width)
+
+        def row(opened: Body, linear: Reg) -> None:
+            self._accumulate(opened, linear, held)
+
+        self._column_loops(body, list(self.nest.plan.reduced), const(INT, 0), row)
+        body.lane_mask = mask
+        self._finish(body, held)
+
+    def _side_by_side(self, body: Body, columns: int) -> None:
+        """Fold all columns at once; the last may be there for the lanes alone."""
+        nest = self.nest
+        fn, axis, width = nest.fn, len(nest.plan.space) - 1, nest.width
+        held = self._lanes(columns)
+
+        def place(opened: Body) -> list[Reg]:
+            skip = fn.mul(opened.vars[axis], const(INT, LANES))
+            return [
+                fn.gep(memory, skip, register_type(out.dtype, 1))
+                for out, memory in zip(nest.folds(), held, strict=True)
+            ]
+
+        def row(opened: Body, linear: Reg) -> None:
+            if nest.cost * (columns // width) > 4 * HEAVY:
+                nest.chunks(opened, lambda c: self._accumulate(c, linear, place(c)))
+                return
+            extent = nest.plan.space[-1]
+            assert isinstance(extent, int)
+            for first in range(0, columns, width):
+                chunk = opened.fork()
+                chunk.vars[axis] = const(INT, first)
+                if width > 1 and first + width > extent:
+                    lanes = [int(first + k < extent) for k in range(width)]
+                    chunk.lane_mask = const_lanes(vec(llvm.I1, width), lanes)
+                chunk.emit_ready()
+                self._accumulate(chunk, linear, place(chunk))
+
+        self._column_loops(body, list(nest.plan.reduced), const(INT, 0), row)
+        nest.chunks(body, lambda chunk: self._finish(chunk, place(chunk)))
+
+    def _lanes(self, columns: int) -> list[Reg]:
+        """Return memory for the lanes of each fold, filled with what changes nothing.
+
+        32 vectors a chunk of columns, chunk after chunk.
+        """
         held = []
-        for out in folds:
+        for out in self.nest.folds():
             elem = register_type(out.dtype, 1)
-            memory = fn.alloca(elem, LANES * width)
-            self._fill(
-                memory, vec(elem, width), identity_of(out.monoid or "", out.dtype)
-            )
+            memory = self.nest.fn.alloca(elem, LANES * columns)
+            start = identity_of(out.monoid or "", out.dtype)
+            self._fill(memory, vec(elem, self.nest.width), start, columns)
             held.append(memory)
+        return held
 
-        def accumulate(opened: Body, linear: Reg) -> None:
-            lane = fn.mul(fn.and_(linear, const(INT, LANES - 1)), const(INT, width))
-            for out, memory in zip(folds, held, strict=True):
-                value = opened.lanes(out.step)
-                at = fn.gep(memory, lane, register_type(out.dtype, 1))
-                old = fn.load(at, value.ty)
-                new = combine(
-                    opened.scalar, out.monoid or "", Typed(old, out.dtype),
-                    Typed(value, out.dtype),
-                ).reg  # fmt: skip
-                fn.store(new, at)
-            for out in self.nest.plan.outputs:
-                if out.monoid is None:
-                    self.nest.store(opened, out)
+    def _accumulate(self, body: Body, linear: Reg, held: list[Reg]) -> None:
+        """Combine a row's chunk into its lanes, and store what is not folded."""
+        fn, width = self.nest.fn, self.nest.width
+        lane = fn.mul(fn.and_(linear, const(INT, LANES - 1)), const(INT, width))
+        for out, memory in zip(self.nest.folds(), held, strict=True):
+            value = body.lanes(out.step)
+            at = fn.gep(memory, lane, register_type(out.dtype, 1))
+            old = fn.load(at, value.ty)
+            new = combine(
+                body.scalar, out.monoid or "", Typed(old, out.dtype),
+                Typed(value, out.dtype),
+            ).reg  # fmt: skip
+            fn.store(new, at)
+        for out in self.nest.plan.outputs:
+            if out.monoid is None:
+                self.nest.store(body, out)
 
-        self._column_loops(body, reduced, const(INT, 0), accumulate)
-        for out, memory in zip(folds, held, strict=True):
-            elem = register_type(out.dtype, 1)
-            if width == 1:
-                name = fold_function(
-                    self.nest.module, out.monoid or "", out.dtype, 1, 1
-                )
-                value = fn.call(name, elem, (memory,))
-            else:
-                name = fold_function(
-                    self.nest.module, out.monoid or "", out.dtype, 1, width
-                )
-                fn.call(name, llvm.VOID, (memory,))
-                value = fn.load(memory, vec(elem, width))
-            body.lane_mask = mask
-            self.nest.store_reg(body, out, value, kept)
+    def _finish(self, body: Body, held: list[Reg]) -> None:
+        """Fold the lanes of a chunk of columns and store the results."""
+        reduced = self.nest.plan.reduced
+        kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
+        for out, memory in zip(self.nest.folds(), held, strict=True):
+            value = self._folded(out, memory)
+            self.nest.store_reg(body, out, value, kept, body.lane_mask)
+
+    def _folded(self, out: Output, memory: Reg) -> Reg:
+        nest = self.nest
+        fn, width = nest.fn, nest.width
+        elem, monoid = register_type(out.dtype, 1), out.monoid or ""
+        name = fold_function(nest.module, monoid, out.dtype, 1, width)
+        if width == 1:
+            return fn.call(name, elem, (memory,))
+        fn.call(name, llvm.VOID, (memory,))
+        return fn.load(memory, vec(elem, width))
 
     def _column_loops(
         self,
@@ -95,8 +152,8 @@ class ColumnReduce:
         extent = body.size(self.nest.plan.space[axis])
         self.nest.loop(body, axis, const(INT, 0), extent, 1, inner)
 
-    def _fill(self, memory: Reg, ty: str, value: float) -> None:
-        """Set 32 vectors to a constant."""
+    def _fill(self, memory: Reg, ty: str, value: float, columns: int) -> None:
+        """Set the lanes of columns to a constant."""
         fn, width = self.nest.fn, width_of(ty)
         before = fn.block
         loop, done = fn.new_label("fill"), fn.new_label("filled")
@@ -109,5 +166,6 @@ class ColumnReduce:
         )
         following = fn.add(lane, const(INT, 1))
         fn.phi_edge(lane, following, fn.block)
-        fn.cond_br(fn.icmp("slt", following, const(INT, LANES)), loop, done)
+        count = LANES * columns // width
+        fn.cond_br(fn.icmp("slt", following, const(INT, count)), loop, done)
         fn.start(done)

@@ -151,8 +151,9 @@ class RowReduce:
                 body.scalar, out.monoid or "", Typed(old, out.dtype),
                 Typed(value, out.dtype),
             ).reg  # fmt: skip
-            if body.lane_mask is not None:
-                new = fn.select(body.lane_mask, new, old)
+            mask = body.mask(out.mask)
+            if mask is not None:
+                new = fn.select(mask, new, old)
             fn.store(new, at)
         for out in self.nest.plan.outputs:
             if out.monoid is None:
@@ -182,8 +183,9 @@ class RowReduce:
                     chunk.scalar, out.monoid or "", Typed(start, out.dtype),
                     Typed(value, out.dtype),
                 ).reg  # fmt: skip
-                if chunk.lane_mask is not None:
-                    new = self.nest.fn.select(chunk.lane_mask, new, start)
+                mask = chunk.mask(out.mask)
+                if mask is not None:
+                    new = self.nest.fn.select(mask, new, start)
                 p.append(new)
             for out in self.nest.plan.outputs:
                 if out.monoid is None:

@@ -19,7 +19,8 @@ from .control import FIRST, ControlPlan
 from .frame import OK, Frame
 from .late import emit_grow
 from .llvm import I32, I64, PTR, Module, Reg, const
-from .registers import Elements, Registers, flat
+from .register_lookups import Elements
+from .registers import Registers, flat
 from .scalar import Typed
 from .small import count_of, failing, is_few, region_work
 from .status import INDEX_OUT_OF_RANGE, fail_function

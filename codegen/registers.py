@@ -21,23 +21,24 @@ from ..ir.forms import (
     Place,
     Reduce,
     Scan,
+    Scatter,
     View,
     reduced_shape,
 )
 from ..ir.graph import Graph, Node, Value
 from ..ir.sizes import SizeExpr
-from ..ir.types import I64, DType, TensorType
+from ..ir.types import I64, TensorType
 from .cancel import leave_if_cancelled
 from .cost import node_cost
-from .fold import LANES, combine, identity_of
+from .fold import fold_elements
 from .llvm import Function, Reg, const, undef, vec
+from .register_lookups import Elements, Fail, Lookups
 from .scalar import ScalarEmitter, Typed, register_type
 from .small import fixed, linear, place_sources, positions, view_places
 from .target import Target
 
 DEAR = 8  # instructions of a body that runs for several elements at once
 
-Elements = list[Reg]
 Branch = Callable[[], list[Elements]]
 
 
@@ -46,7 +47,7 @@ def flat(values: Sequence[Elements]) -> list[Reg]:
     return [reg for value in values for reg in value]
 
 
-class Registers:
+class Registers(Lookups):
     """Emits regions into a function.
 
     Args:
@@ -62,7 +63,7 @@ class Registers:
         fn: Function,
         target: Target,
         size: Callable[["int | SizeExpr"], Reg],
-        fail: Callable[[Node | None, Reg, int, int], None],
+        fail: Fail,
         flag: Reg,
     ) -> None:
         self.fn, self.size, self.fail, self.flag = fn, size, fail, flag
@@ -111,7 +112,9 @@ class Registers:
         if isinstance(form, Contract):
             return [self._contract(node, *xs)]
         if isinstance(form, Gather):
-            return [self._gather(node, *xs)]
+            return [self.gather(node, *xs)]
+        if isinstance(form, Scatter):
+            return [self.scatter(node, form, xs)]
         if isinstance(form, Scan):
             return [self._running(node, form, xs)]
         if isinstance(form, Control):
@@ -180,34 +183,7 @@ class Registers:
         for at, index in zip(x, positions(kind.shape), strict=True):
             outer = [i for k, i in enumerate(index) if k not in axes]
             rows[linear(outer, kept)].append(at)
-        return [self._fold(form.monoid, dtype, row) for row in rows]
-
-    def _fold(self, monoid: str, dtype: DType, row: Elements) -> Reg:
-        s = self.scalar
-
-        def both(x: Reg, y: Reg) -> Reg:
-            return combine(s, monoid, Typed(x, dtype), Typed(y, dtype)).reg
-
-        start = const(register_type(dtype, 1), identity_of(monoid, dtype))
-        if not row:
-            return start
-        lanes: list[Reg | None] = [None] * LANES
-        for k, x in enumerate(row):
-            held = lanes[k % LANES]
-            lanes[k % LANES] = x if held is None else both(held, x)
-        while len(lanes) > 1:
-            half = len(lanes) // 2
-            for k in range(half):
-                low, high = lanes[k], lanes[k + half]
-                if low is None or high is None:
-                    lanes[k] = high if low is None else low
-                else:
-                    lanes[k] = both(low, high)
-            del lanes[half:]
-        (total,) = lanes
-        assert total is not None
-        # a lane begins with +0, which matters to a sum of -0 alone: once is enough
-        return both(start, total) if monoid == "add" and dtype.is_float else total
+        return [fold_elements(self.scalar, form.monoid, dtype, r, 1) for r in rows]
 
     def _contract(self, node: Node, lhs: Elements, rhs: Elements) -> Elements:
         left, right, result = (node.params[k] for k in ("lhs", "rhs", "out"))
@@ -227,33 +203,6 @@ class Registers:
                 y = rhs[linear([at[c] for c in right], shapes[1])]
                 total = self.scalar.fma(Typed(x, dtype), Typed(y, dtype), total)
             out.append(total.reg)
-        return out
-
-    def _gather(self, node: Node, x: Elements, at: Elements) -> Elements:
-        fn, axis = self.fn, node.params["axis"]
-        source, integers = (fixed(v.type.shape) for v in node.operands)
-        extent = source[axis]
-        wrapped: Elements = []
-        for number in at:
-            negative = fn.icmp("slt", number, const(number.ty, 0))
-            moved = fn.add(number, const(number.ty, extent))
-            place = fn.select(negative, moved, number)
-            bad, good = fn.new_label("bad"), fn.new_label("good")
-            fn.cond_br(fn.icmp("uge", place, const(place.ty, extent)), bad, good, False)
-            fn.start(bad)
-            self.fail(node, number, axis, extent)
-            fn.start(good)
-            wrapped.append(place)
-        out: Elements = []
-        rank = len(integers)
-        for index in positions(node.results[0].type.shape):
-            place = wrapped[linear(index[axis : axis + rank], integers)]
-            before, after = index[:axis], index[axis + rank :]
-            held = x[linear((*before, 0, *after), source)]
-            for k in range(1, extent):
-                here = fn.icmp("eq", place, const(place.ty, k))
-                held = fn.select(here, x[linear((*before, k, *after), source)], held)
-            out.append(held)
         return out
 
     def _running(self, node: Node, form: Scan, xs: list[Elements]) -> Elements:

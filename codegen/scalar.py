@@ -289,6 +289,8 @@ class ScalarEmitter(Elementary):
             # a value out of range is poison in LLVM: freeze it to some integer
             return Typed(fn.freeze(fn.convert(op, x.reg, ty)), dtype)
         if dtype.is_float:
+            if source is BOOL:  # a blend: cheaper than to convert a mask
+                return Typed(fn.select(x.reg, const(ty, 1.0), const(ty, 0.0)), dtype)
             op = "sitofp" if source.kind == "i" else "uitofp"
             return Typed(fn.convert(op, x.reg, ty), dtype)
         bits = 1 if source is BOOL else source.bits

@@ -17,19 +17,22 @@ from ..ir.forms import (
     Literal,
     Map,
     Place,
+    Print,
     Reduce,
+    Rows,
     Scan,
     Scatter,
     View,
-)
+)  # fmt: skip
 from ..ir.graph import Graph, Node, Value
 from ..ir.passes.adjoin import summed_labels
+from ..ir.prints import graph_prints
 from ..ir.sizes import names_in
 from ..ir.subgraph import late_size, param_names
 from ..ir.types import Shape
 from .control import stored_operands
 from .cost import node_cost
-from .launches import Group, OrderKey, Schedule, Whole
+from .launches import Group, OrderKey, Schedule, Turns, Whole
 from .memory import Buffer
 from .views import grows, has_split, is_alias, strip_views
 
@@ -61,6 +64,7 @@ class Scheduler:
         self.groups: dict[tuple[int, Shape, tuple[int, ...]], Group] = {}
         self.wholes: list[Whole] = []
         self.bound: dict[str, int] = {}  # when a size that a loop binds is known
+        self.turns: Turns | None = Turns() if graph_prints(graph) else None
         self._outputs: list[tuple[Value, Buffer]] = []
 
     def run(self) -> Schedule:
@@ -140,7 +144,7 @@ class Scheduler:
                 for x in node.operands:
                     self._force(strip_views(x, self._is_leaf)[0])
                 continue
-            if isinstance(form, Scatter | Scan | Factorize):
+            if isinstance(form, Scatter | Scan | Factorize | Rows | Print):
                 for x in node.operands:
                     self._force(x)
                 continue
@@ -232,14 +236,16 @@ class Scheduler:
                 self._whole(node, "contract", level)
             elif isinstance(form, Scatter):
                 level = max(least, *(memory[self._base(x)] for x in node.operands))
+                level = self._turn(node, level)
                 self._whole(node, "check", level)
                 self._whole(node, "scatter", level)
-            elif isinstance(form, Scan | Factorize):
-                level = max(least, *(memory[self._base(x)] for x in node.operands))
-                self._whole(node, "whole", level)
+            elif isinstance(form, Scan | Factorize | Rows | Print):
+                level = max([least, *(memory[self._base(x)] for x in node.operands)])
+                self._whole(node, "whole", self._turn(node, level))
             elif isinstance(form, Control):
                 reads = [node.operands[k] for k in stored_operands(node)]
                 level = max(least, *(memory[self._base(x)] for x in reads), 0)
+                level = self._turn(node, level)
                 self._whole(node, "whole", level)
                 name = late_size(node)
                 if name is not None:
@@ -258,7 +264,9 @@ class Scheduler:
                 total = node_cost(node) + sum(cost[x] for x in node.operands)
                 if isinstance(form, Gather):
                     at = memory[self._base(node.operands[1])]
-                    self._check(node, max(at, least))
+                    at = self._turn(node, max(at, least))
+                    level = max(level, at)
+                    self._check(node, at)
                 for out in node.results:
                     self._settle(out, level, total)
             else:
@@ -272,6 +280,10 @@ class Scheduler:
                 names |= names_in(d)
         names.update(param_names(tuple(node.params.values())))
         return max((self.bound.get(name, 0) for name in names), default=0)
+
+    def _turn(self, node: Node, level: int) -> int:
+        """Return the level of what runs, or may fail, in the program's order."""
+        return level if self.turns is None else self.turns.take(node, level)
 
     def _base(self, value: Value) -> Value:
         return self.alias.get(value, value)

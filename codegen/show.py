@@ -29,6 +29,7 @@ from .plan import (
 )
 from .register_loops import RegisterPlan
 from .revolve import RevolvePlan
+from .rows import Dot, Element, Fold, RowNumber, RowPlan, RowStep
 from .scan import ScanPlan
 from .scatter import ScatterPlan
 from .whole import CheckPlan, ContractPlan
@@ -55,7 +56,8 @@ def show_schedule(lowered: Lowered) -> str:
                 zip(launch.buffers, launch.offsets, strict=True)
             )
         ]
-        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)})")
+        slices = f" in {launch.turns} slices" if launch.loop else ""
+        lines.append(f"  k{numbers[launch.kernel]}({', '.join(shown)}){slices}")
     lines += _workspace(lowered)
     for kernel, number in numbers.items():
         lines.append("")
@@ -131,6 +133,8 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
             f"k{number}: back over {plan.length} steps from {plan.places} checkpoints: "
             f"{plan.forward.symbol}, {plan.back.symbol}"
         )
+    elif isinstance(plan, RowPlan):
+        yield from _rows(number, plan)
     elif isinstance(plan, AllocatePlan):
         yield f"k{number}: allocate {plan.nbytes} bytes"
     else:
@@ -138,6 +142,30 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         yield (
             f"k{number}: check {plan.total} integers, axis {plan.axis} of {plan.extent}"
         )
+
+
+def _rows(number: int, plan: RowPlan) -> Iterator[str]:
+    yield f"k{number}: rows [{plan.length}]"
+    for k, step in enumerate(plan.steps):
+        yield f"  %{k}: {step.dtype.name} = {_row_step(step)}"
+    for k, result in enumerate(plan.results):
+        steps = ", ".join(f"%{x}" for x in result.steps)
+        yield f"  s{plan.reads + k} <- {steps}"
+
+
+def _row_step(step: RowStep) -> str:
+    if isinstance(step, Element):
+        terms = ((0, step.stride),) if step.stride != 0 else ()
+        return f"load s{step.slot}[{_index(Index(terms, (), step.at))}]"
+    if isinstance(step, RowNumber):
+        return "a0"
+    if isinstance(step, Fold):
+        operands = ", ".join(f"%{k}" for k in step.operands)
+        return f"{_FOLDS.get(step.monoid, step.monoid)} of {operands}"
+    if isinstance(step, Dot):
+        pairs = zip(step.left, step.right, strict=True)
+        return " + ".join([f"%{x} * %{y}" for x, y in pairs]) or "0"
+    return _step(step)
 
 
 def _control(number: int, plan: ControlPlan, calls: Sequence[str]) -> Iterator[str]:
@@ -177,9 +205,10 @@ def _loop(number: int, plan: KernelPlan) -> Iterator[str]:
 
 
 def _result(out: Output) -> str:
+    where = "" if out.mask is None else f" where %{out.mask}"
     if out.monoid is None:
-        return f"<- %{out.step}"
-    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}"
+        return f"<- %{out.step}{where}"
+    return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}{where}"
 
 
 def _dtype(step: Step) -> str:

@@ -96,6 +96,18 @@ class Signature:
         return frozenset(name for name in self.sizes if name in bare)
 
 
+@dataclass(frozen=True, slots=True)
+class TextSpec:
+    """A text that programs print: its fields are `{0}`, `{1}`, ..., the values shown.
+
+    `stream` is "stdout" or "stderr"; `values` has dtype and number of axes of each.
+    """
+
+    format: str
+    stream: str
+    values: tuple[tuple[str, int], ...]
+
+
 def python_size(size: int | SizeExpr, spelled: Mapping[str, str]) -> str:
     """Return Python arithmetic for a size, with each name as `spelled` gives it.
 

@@ -17,8 +17,10 @@ from ..ir.forms import (
     Literal,
     Map,
     Place,
+    Print,
     Reduce,
     Scan,
+    Scatter,
     View,
 )
 from ..ir.graph import Node
@@ -146,6 +148,8 @@ def region_work(held: SubGraph) -> int | None:
 
 def _work(node: Node) -> int | None:
     form = node.primitive.form
+    if isinstance(form, Print):
+        return None  # the caller is shown memory
     kinds = [x.type for x in (*node.operands, *node.results)]
     if not all(is_few(kind) for kind in kinds):
         return None
@@ -178,6 +182,9 @@ def _work(node: Node) -> int | None:
     if isinstance(form, Gather):
         extent = node.operands[0].type.shape[node.params["axis"]]
         return result * (int(str(extent)) + 4)
+    if isinstance(form, Scatter):
+        extent = node.results[0].type.shape[node.params["axis"]]
+        return count_of(node.operands[0].type) * (3 * int(str(extent)) + 4)
     if isinstance(form, Control):
         return _control_work(node, form.kind)
     return None

@@ -9,6 +9,7 @@ CANCELLED = 3
 SIZE_MISMATCH = 4
 NOT_POSITIVE_DEFINITE = 5
 SINGULAR = 6
+PRINT_STOPPED = 7
 
 
 def fail_function(module: Module) -> str:

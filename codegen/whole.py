@@ -19,8 +19,11 @@ from .frame import OK, Frame
 from .index import Index, Size, linearize, strides_of
 from .late import AllocatePlan, emit_allocate
 from .llvm import I64, Module, Reg, const
+from .printing import PrintPlan, emit_print
 from .register_loops import RegisterPlan, emit_registers
 from .revolve import RevolvePlan, emit_revolve
+from .row_kernel import emit_rows
+from .rows import RowPlan
 from .scalar import ScalarEmitter, Typed, register_type
 from .scan import ScanPlan, emit_scan
 from .scatter import ScatterPlan, emit_scatter
@@ -71,6 +74,8 @@ WholePlan = (
     | RegisterPlan
     | AllocatePlan
     | RevolvePlan
+    | RowPlan
+    | PrintPlan
 )
 
 
@@ -167,8 +172,12 @@ def emit_whole(
         emit_registers(module, target, name, plan, names)
     elif isinstance(plan, RevolvePlan):
         emit_revolve(module, name, plan, names)
+    elif isinstance(plan, RowPlan):
+        emit_rows(module, target, name, plan, names)
     elif isinstance(plan, AllocatePlan):
         emit_allocate(module, name, plan, names)
+    elif isinstance(plan, PrintPlan):
+        emit_print(module, name, plan, names)
     else:
         _emit_check(module, name, plan, names)
     return 0

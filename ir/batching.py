@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from string import ascii_letters
 
 from .builder import Builder
-from .control_batching import Steps, loop_batch, ragged, switch_batch
+from .control_batching import Call, Steps, loop_batch, ragged, switch_batch
 from .control_revolve import revolve_batch
 from .errors import GraphError, OpTypeError
 from .forms import Contract, Control, Factorize, Map, Reduce, Scan
@@ -100,12 +100,13 @@ def _run(
     made: Sequence[Value]
     form = op.form
     if isinstance(form, Control):
+        call = Call(b, node, size, has, given, batch, steps)
         if form.kind == "revolve":
-            made = revolve_batch(b, node, size, has, given, batch, steps)
+            made = revolve_batch(call)
         elif form.kind == "switch":
-            made = switch_batch(b, node, size, has, given, batch)
+            made = switch_batch(call)
         else:
-            made = loop_batch(b, node, size, has, given, batch, steps)
+            made = loop_batch(call)
     elif isinstance(op.batch, Rule):
         made = _derived(b, node, size, has, given)
     else:

@@ -194,7 +194,7 @@ class Builder:
         """
         taken = self.nodes[start:]
         del self.nodes[start:]
-        gone = {node.results[0] for node in taken if not node.operands}
+        gone = {x for node in taken if not node.operands for x in node.results}
         if gone:
             kept = self._constants.items()
             self._constants = {key: x for key, x in kept if x not in gone}

@@ -22,6 +22,7 @@ from .passes.merge import extension, merge_scans
 from .passes.partition import Partition, partition
 from .passes.rebuild import inlined
 from .primitive import Rule, VjpRule
+from .prints import quiet_region
 from .sizes import SizeExpr
 from .subgraph import SubGraph, with_sizes
 from .types import BOOL
@@ -139,12 +140,15 @@ def loop_vjp(
         for k, (ct, kind) in enumerate(zip(cts, loop.body.gives, strict=True))
         if kind.dtype.is_float and (k < loop.carries or ct is not None)
     ]
-    joint = _joint(loop.body, seeded, sweep, rules)
+    # steps between checkpoints run again, and have printed already
+    again = bool(node.params.get("checkpoints"))
+    body = quiet_region(loop.body) if again else loop.body
+    joint = _joint(body, seeded, sweep, rules)
     given = [
         b.zeros(loop.operands[k].type) if ct is None and k in seeded else ct
         for k, ct in enumerate(cts)
     ]
-    if node.params.get("checkpoints"):
+    if again:
         return revolve_back(b, node, joint.graph, joint.grads, seeded, given)
     num_inputs, num_outputs = len(loop.body.takes), len(loop.body.gives)
     graph = pipeline.run(joint.graph, disable={"merge", "regions"})
@@ -261,7 +265,7 @@ def switch_vjp(
     """Return the cotangents of a choice's operands: the branch taken runs again."""
     branches: tuple[SubGraph, ...] = node.params["branches"]
     seeded = [k for k, ct in enumerate(cts) if ct is not None]
-    joints = [_joint(branch, seeded, sweep, rules) for branch in branches]
+    joints = [_joint(quiet_region(x), seeded, sweep, rules) for x in branches]
     index, *operands = node.operands
     wrt = [
         k

@@ -8,6 +8,7 @@ stacks beyond them is 0. A choice by an index with the axis runs every branch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .builder import Builder
@@ -15,6 +16,7 @@ from .graph import Node, Value
 from .ops import OPS
 from .ops.leading import lead
 from .passes.rebuild import inlined
+from .prints import loose
 from .sizes import SizeExpr, names_in
 from .subgraph import SubGraph, with_sizes
 from .types import I64, TensorType
@@ -28,6 +30,29 @@ Steps = dict[str, Value]
 
 def _wide(kind: TensorType, size: Size) -> TensorType:
     return kind.with_shape((size, *kind.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A control op to be run over the new axis.
+
+    Fields:
+        b: where its nodes go.
+        node: the op.
+        size: that of the axis.
+        has: whether each operand has it.
+        given: the operands, with the axis where they have it.
+        run: `batching.batch`.
+        steps: of loops that were batched before, what their sizes became.
+    """
+
+    b: Builder
+    node: Node
+    size: Size
+    has: tuple[bool, ...]
+    given: tuple[Value, ...]
+    run: Batch
+    steps: Steps
 
 
 class _Region:
@@ -97,19 +122,10 @@ def _fixed_point(
         now = more
 
 
-def loop_batch(
-    b: Builder,
-    node: Node,
-    size: Size,
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Batch,
-    steps: Steps,
-) -> Sequence[Value]:
+def loop_batch(call: Call) -> Sequence[Value]:
     """Return the results of a loop over the new axis, which all of them have."""
-    if "cond" in node.params:
-        return _while(b, node, size, has, given, run, steps)
-    return _scan(b, node, size, has, given, run, steps)
+    call = replace(call, node=loose(call.node))
+    return _while(call) if "cond" in call.node.params else _scan(call)
 
 
 def _operands(
@@ -126,30 +142,23 @@ def ragged(node: Node, steps: Mapping[str, Value]) -> Value | None:
     return found[0] if found else None
 
 
-def _scan(
-    b: Builder,
-    node: Node,
-    size: Size,
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Batch,
-    steps: Steps,
-) -> Sequence[Value]:
+def _scan(call: Call) -> Sequence[Value]:
+    b, node, size, has = call.b, call.node, call.size, call.has
     params = node.params
     body: SubGraph = params["body"]
     carries, xs = params["carries"], params["xs"]
     length = params["length"]
-    counts = ragged(node, steps)
+    counts = ragged(node, call.steps)
     if counts is not None:
         has_ = tuple([h or k < carries for k, h in enumerate(has)])
     else:
         has_ = has
-    wide = _fixed_point(body, carries, has_, size, run)
-    operands = _operands(b, size, has, wide, given)
+    wide = _fixed_point(body, carries, has_, size, call.run)
+    operands = _operands(b, size, has, wide, call.given)
     for k in range(carries, carries + xs):
         if wide[k]:
             operands[k] = _swapped(b, operands[k])
-    region = _Region(body, wide, size, run, {})
+    region = _Region(body, wide, size, call.run, {})
     outputs = [
         region.led(k) if k >= carries or wide[k] else region.outputs[k]
         for k in range(len(region.outputs))
@@ -189,28 +198,21 @@ def _scan(
     ]
 
 
-def _while(
-    b: Builder,
-    node: Node,
-    size: Size,
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Batch,
-    steps: Steps,
-) -> Sequence[Value]:
+def _while(call: Call) -> Sequence[Value]:
+    b, node, size, has = call.b, call.node, call.size, call.has
     params = node.params
     body: SubGraph = params["body"]
     cond: SubGraph = params["cond"]
     carries, trips = params["carries"], params["trips"]
-    wide = _fixed_point(body, carries, has, size, run)
-    asked = _Region(cond, wide, size, run, {})
+    wide = _fixed_point(body, carries, has, size, call.run)
+    asked = _Region(cond, wide, size, call.run, {})
     each = asked.has[0]
     if each:
         # carries differ as soon as one element stops before another
         wide = tuple([h or k < carries for k, h in enumerate(wide)])
-        asked = _Region(cond, wide, size, run, {})
-    operands = _operands(b, size, has, wide, given)
-    region = _Region(body, wide, size, run, {})
+        asked = _Region(cond, wide, size, call.run, {})
+    operands = _operands(b, size, has, wide, call.given)
+    region = _Region(body, wide, size, call.run, {})
     outputs = [
         region.led(k) if k >= carries or wide[k] else region.outputs[k]
         for k in range(len(region.outputs))
@@ -264,29 +266,23 @@ def _while(
         changed,
     )
     if trips is not None:
-        steps[str(trips)] = results[carries + 1]
+        call.steps[str(trips)] = results[carries + 1]
     stacks = [_swapped(b, y) for y in results[carries + 2 :]]
     return [*results[:carries], *stacks]
 
 
-def switch_batch(
-    b: Builder,
-    node: Node,
-    size: Size,
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Batch,
-) -> Sequence[Value]:
+def switch_batch(call: Call) -> Sequence[Value]:
     """Return the results of a choice over the new axis, which all of them have."""
+    b, node, size, has = call.b, call.node, call.size, call.has
     branches: tuple[SubGraph, ...] = node.params["branches"]
-    index, *operands = given
+    index, *operands = call.given
     if not has[0]:
-        regions = [_Region(branch, has[1:], size, run, {}) for branch in branches]
+        regions = [_Region(branch, has[1:], size, call.run, {}) for branch in branches]
         made = [
             region.close([region.led(k) for k in range(len(region.outputs))])
             for region in regions
         ]
-        return b.apply(node.primitive, given, {"branches": tuple(made)})
+        return b.apply(node.primitive, call.given, {"branches": tuple(made)})
     # an index outside raises where the place of each branch is read
     places = b.apply(
         OPS["iota"], (), {"axis": 0, "type": TensorType(I64, (len(branches),))}
@@ -294,7 +290,7 @@ def switch_batch(
     chosen = b.op("take", places, index, axis=0)
     results: list[Value] = []
     for number, branch in enumerate(branches):
-        region = _Region(branch, has[1:], size, run, {})
+        region = _Region(branch, has[1:], size, call.run, {})
         held = region.close([region.led(k) for k in range(len(region.outputs))])
         nodes, outputs = inlined(held.graph, operands)
         b.nodes += nodes

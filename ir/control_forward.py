@@ -13,6 +13,7 @@ from .graph import Node, Value
 from .ops import OPS
 from .passes.merge import extension_over
 from .passes.rebuild import inlined
+from .prints import quiet_region
 from .subgraph import SubGraph, with_sizes
 from .types import TensorType
 
@@ -129,7 +130,7 @@ def switch_jvp(b: Builder, node: Node, tangents: Tangents, push: Push) -> Tangen
     found = []
     for branch in branches:
         region = Builder(OPS)
-        found.append((region, *_moving(region, branch, moves, push)))
+        found.append((region, *_moving(region, quiet_region(branch), moves, push)))
     count = len(node.results)
     wanted = [k for k in range(count) if any(f[4][k] is not None for f in found)]
     if not wanted:

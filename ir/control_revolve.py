@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .builder import Builder
+from .control_batching import Call
 from .graph import Graph, Node, Value
 from .ops import OPS
 from .ops.control import revolve_groups as groups_of
 from .ops.leading import lead
 from .passes.dce import dce
 from .passes.rebuild import inlined
-from .sizes import SizeExpr
+from .prints import quiet_region
 from .subgraph import SubGraph, with_sizes
 
 Sweep = Callable[..., "list[Value | None]"]  # adjoint.pullback
 Push = Callable[..., "list[Value | None]"]  # forward.pushforward
-Run = Callable[..., Any]  # batching.batch
 
 
 def _closed(b: Builder, outputs: Sequence[Value]) -> SubGraph:
@@ -77,7 +77,7 @@ def revolve_back(
     results += [grad(k) for k in moving]
     forward = Builder(OPS)
     given = [forward.input(kind, f"r{k}") for k, kind in enumerate(takes)]
-    nodes, made = inlined(body.graph, given)
+    nodes, made = inlined(quiet_region(body).graph, given)
     forward.nodes += nodes
     produced = b.apply(
         OPS["revolve"],
@@ -108,11 +108,16 @@ def revolve_back(
     return entries
 
 
-def _expanded(b: Builder, node: Node, operands: Sequence[Value]) -> list[Value]:
-    """Append the two scans that a revolve stands for; return their results."""
+def _expanded(
+    b: Builder, node: Node, operands: Sequence[Value], again: bool
+) -> list[Value]:
+    """Append the two scans that a revolve stands for; return their results.
+
+    Where it runs `again` they print nothing.
+    """
     params = node.params
     body: SubGraph = params["body"]
-    back: SubGraph = params["back"]
+    back: SubGraph = quiet_region(params["back"]) if again else params["back"]
     counts = [params[k] for k in ("carries", "floats", "sums", "xs", "ys")]
     held, cts, sums, through, stacks, fixed = groups_of(operands, *counts)
     region = Builder(OPS)
@@ -157,7 +162,7 @@ def revolve_vjp(
 ) -> list[Value | None]:
     """Return the cotangents of the operands of a revolve."""
     first = len(b.nodes)
-    results = _expanded(b, node, node.operands)
+    results = _expanded(b, node, node.operands, again=True)
     nodes = b.nodes[first:]
     seeds = {y: ct for y, ct in zip(results, cts, strict=True) if ct is not None}
     wrt = [x for x in node.operands if x.type.dtype.is_float]
@@ -177,29 +182,21 @@ def revolve_jvp(
 ) -> Sequence[Value | None]:
     """Return the tangents of the results of a revolve."""
     first = len(b.nodes)
-    results = _expanded(b, node, node.operands)
+    results = _expanded(b, node, node.operands, again=True)
     given = {
         x: t for x, t in zip(node.operands, tangents, strict=True) if t is not None
     }
     return push(b, b.nodes[first:], given, results)
 
 
-def revolve_batch(
-    b: Builder,
-    node: Node,
-    size: "int | SizeExpr",
-    has: tuple[bool, ...],
-    given: tuple[Value, ...],
-    run: Run,
-    steps: dict[str, Value],
-) -> Sequence[Value]:
+def revolve_batch(call: Call) -> Sequence[Value]:
     """Return the results of a revolve over a new axis, which all of them have."""
     inner = Builder(OPS)
     plain = [
         Value(x.type.with_shape(x.type.shape[1:]), None, k) if h else x
-        for k, (x, h) in enumerate(zip(given, has, strict=True))
+        for k, (x, h) in enumerate(zip(call.given, call.has, strict=True))
     ]
-    results = _expanded(inner, node, plain)
-    wide = {p: x for p, x, h in zip(plain, given, has, strict=True) if h}
-    made = run(b, inner.nodes, wide, size, steps).values
-    return [lead(b, size, y in made, made.get(y, y)) for y in results]
+    results = _expanded(inner, call.node, plain, again=False)
+    wide = {p: x for p, x, h in zip(plain, call.given, call.has, strict=True) if h}
+    made = call.run(call.b, inner.nodes, wide, call.size, call.steps).values
+    return [lead(call.b, call.size, y in made, made.get(y, y)) for y in results]

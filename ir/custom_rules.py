@@ -14,6 +14,7 @@ from .builder import Builder
 from .custom import Maybe, Size, placed
 from .graph import Graph, Value
 from .opaque import Opaque
+from .prints import quiet_graph
 from .types import TensorType
 
 Values = Sequence[Value]
@@ -58,7 +59,7 @@ def _transposed(
     last = len(graph.inputs) - len(graph.captures)
     zeros = [_alone(b, x.type) for x in graph.inputs[len(given) : last]]
     start = len(b.nodes)
-    seeds = _seeds(b, inline(b, graph, [*given, *zeros]), cts)
+    seeds = _seeds(b, inline(b, quiet_graph(graph), [*given, *zeros]), cts)
     return pullback(b, b.nodes[start:], seeds, zeros, zeros=list(seeds.values()))
 
 
@@ -120,7 +121,7 @@ class Pushed(Opaque):
     def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the program."""
         moving = _moving(b, given, tangents[self.results :])
-        return inline(b, self.push(), [*given, *moving])
+        return inline(b, quiet_graph(self.push()), [*given, *moving])
 
     def batched(self, size: Size) -> "Pushed":
         """Return the rule of rows."""
@@ -143,7 +144,7 @@ class Again(Opaque):
         token = _token(b, cts)
         held = [b.hold(x, b.broadcast(token, x.type.shape)) for x in given]
         start = len(b.nodes)
-        again = inline(b, self.program(), held)
+        again = inline(b, quiet_graph(self.program()), held)
         floats = [y for y in again if y.type.dtype.is_float]
         seeds = _seeds(b, floats, cts)
         return pullback(b, b.nodes[start:], seeds, held, zeros=cts)
@@ -173,12 +174,13 @@ class Implicit(Opaque):
 
     def vjp(self, b: Builder, cts: Values, made: Values, given: Values) -> Maybe:
         """Run the program of cotangents."""
-        return placed(given, inline(b, self.pull(), [*made, *given, *cts]))
+        pull = quiet_graph(self.pull())
+        return placed(given, inline(b, pull, [*made, *given, *cts]))
 
     def jvp(self, b: Builder, tangents: Maybe, made: Values, given: Values) -> Maybe:
         """Run the program of tangents."""
         moving = _moving(b, given, tangents[self.results :])
-        return inline(b, self.push(), [*made, *given, *moving])
+        return inline(b, quiet_graph(self.push()), [*made, *given, *moving])
 
     def batched(self, size: Size) -> "Implicit":
         """Return the rule of rows."""

@@ -114,6 +114,11 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Print:
+    """Operands are shown to the caller, who makes text of them; no results."""
+
+
+@dataclass(frozen=True, slots=True)
 class Literal:
     """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
@@ -121,6 +126,14 @@ class Literal:
 @dataclass(frozen=True, slots=True)
 class Iota:
     """No operands; each element is its position along param `axis`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Every row of the results from that row of the operands; param `plan` says how.
+
+    Part of a program that is being lowered: no pass meets it, no op has it.
+    """
 
 
 Form = (
@@ -134,8 +147,10 @@ Form = (
     | Scatter
     | Factorize
     | Control
+    | Print
     | Literal
     | Iota
+    | Rows
 )
 
 

@@ -10,12 +10,14 @@ from .sizes import SizeExpr
 class Kernel:
     """One distinct kernel: what it does, how often a call launches it, and for whom.
 
-    `lines` are the user's lines that called what it makes, each once, in order.
+    `lines` are the user's lines that called what it makes, each once, in order;
+    `inner` are the kernels of the steps of a loop, or of branches.
     """
 
     text: str
     launches: int
     lines: tuple[str, ...] = ()
+    inner: "tuple[Kernel, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ from .types import TensorType
 class SubGraph:
     """A program that is a param of a node; it has no captures, guards or own sizes."""
 
-    __slots__ = ("_key", "graph", "verified")
+    __slots__ = ("_key", "graph", "prints", "verified")
 
     def __init__(self, graph: Graph) -> None:
         if graph.captures or graph.guards:
             raise GraphError(f"{graph.name}: a region has captures or guards")
         self.graph = graph
         self.verified = False
+        self.prints: bool | None = None  # once somebody asked
         self._key: str | None = None
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..codegen.lower import lower
+from ..codegen.printing import text_specs
 from ..codegen.signature import ArraySpec, Signature
 from ..codegen.target import Target, host
 from ..ir.graph import Graph
@@ -109,7 +110,7 @@ def build_package(
     nodes = sum(len(entry.graph.nodes) for entry in entries)
     with collector_paused(nodes):
         ready = [(pipeline.run(e.graph), e.symbol) for e in entries]
-        text, _ = lower(ready, target, embed=True)
+        text, lowered = lower(ready, target, embed=True)
         made = checked_object(text, target)
     files = package_files(
         name,
@@ -121,6 +122,7 @@ def build_package(
         [f for f in target.features.split(",") if f],
         [entry.arguments for entry in entries],
         pairs,
+        text_specs(lowered[0].prints) if lowered else (),
     )
     return Package(name, files, missing_files(name, made))
 

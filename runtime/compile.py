@@ -18,9 +18,13 @@ import numpy as np
 from ..codegen.elf import undefined_symbols
 from ..codegen.llvm import Function, Reg
 from ..codegen.lower import Lowered, lower
-from ..codegen.plan_text import plan_text
 from ..codegen.sizes import emit_size
-from ..codegen.status import NOT_POSITIVE_DEFINITE, SINGULAR, WORKSPACE_TOO_SMALL
+from ..codegen.status import (
+    NOT_POSITIVE_DEFINITE,
+    PRINT_STOPPED,
+    SINGULAR,
+    WORKSPACE_TOO_SMALL,
+)
 from ..codegen.target import Target, emit_object, host
 from ..ir.custom import erase
 from ..ir.errors import (
@@ -37,7 +41,7 @@ from ..ir.log import log
 from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
-from ..ir.report import Kernel, ProgramReport, times_text
+from ..ir.report import ProgramReport, times_text
 from ..ir.sizes import SizeExpr, evaluate_size
 from ..ir.text import graph_key
 from ..ir.types import TensorType
@@ -50,7 +54,9 @@ from .fastcall import (
     growing_context,
     make_entry,
 )
+from .kernels import kernels_of
 from .loading import Library
+from .printing import Printer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -67,6 +73,7 @@ class Options:
     disable: frozenset[str] = frozenset()  # names of passes to leave out
     fuse: bool = True
     registers: bool = True  # small loops
+    rows: bool = True  # rows of few elements
     level: int = 1  # of LLVM's pipeline
 
 
@@ -76,7 +83,7 @@ DEFAULT = Options()
 class Program:
     """A graph as machine code of this process."""
 
-    __slots__ = ("_entry", "graph", "library", "lowered", "seconds", "text")
+    __slots__ = ("_entry", "_printer", "graph", "library", "lowered", "seconds", "text")
 
     def __init__(
         self,
@@ -92,6 +99,7 @@ class Program:
         self.library = library
         self.text = text
         self._entry: Callable[..., object] | None = None
+        self._printer = Printer(lowered.prints) if lowered.prints else None
 
     @property
     def arguments(self) -> int:
@@ -100,24 +108,9 @@ class Program:
 
     def report(self) -> ProgramReport:
         """Return launches, memory and times, for people."""
-        counts: dict[int, int] = {}
-        lines: dict[int, dict[str, None]] = {}
-        texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
-        for launch in self.lowered.launches:
-            counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
-            own = lines.setdefault(launch.kernel, {})
-            for loc in launch.locs:
-                key = id(loc.code), loc.lasti
-                if key not in texts:
-                    texts[key] = str(loc)
-                own[texts[key]] = None
-        plans = self.lowered.plans
         return ProgramReport(
             operations=len(self.graph.nodes),
-            kernels=tuple(
-                Kernel(plan_text(plans[k]), count, tuple(lines[k]))
-                for k, count in counts.items()
-            ),
+            kernels=kernels_of(self.lowered),
             workspace=self.lowered.workspace,
             call_path=call_path(),
             seconds=self.seconds,
@@ -155,10 +148,17 @@ class Program:
             workspace_address=(
                 self.library.address(f"{symbol}_workspace") if dynamic else 0
             ),
-            context=growing_context() if lowered.grows else 0,
+            context=self._context(),
             stoppable=lowered.loops,
+            prints=self._printer is not None,
             keep=self,
         )
+
+    def _context(self) -> int:
+        """Return the address of the context its calls copy; 0 for the plain one."""
+        if self._printer is not None:
+            return self._printer.address
+        return growing_context() if self.lowered.grows else 0
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run on arrays of the right dtypes and shapes, of any strides.
@@ -248,6 +248,10 @@ class Program:
             )
         if code == 3:
             return KeyboardInterrupt()
+        if code == PRINT_STOPPED and self._printer is not None:
+            error = self._printer.take_raised()
+            if error is not None:
+                return error
         return PullbackError(f"{self.graph.name}: native status {code}")
 
 
@@ -355,7 +359,7 @@ def _compile(graph: Graph, options: Options) -> Program:
     clock.append(perf_counter())
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False,
-        registers=options.registers,
+        registers=options.registers, rows=options.rows,
     )  # fmt: skip
     clock.append(perf_counter())
     made = checked_object(text, host(), options.level)

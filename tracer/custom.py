@@ -12,6 +12,7 @@ from ..ir.custom import Custom, custom
 from ..ir.custom_rules import Again, Pulled, Pushed
 from ..ir.errors import ArgumentError
 from ..ir.graph import Graph
+from ..ir.ops.printing import silenced
 from ..ir.types import TensorType
 from .array import TracedArray
 from .function import Function, one_class
@@ -128,7 +129,8 @@ class CustomVjp(CustomRule):
 
             def run(trace: Trace, arrays: list[TracedArray]) -> Any:
                 what = "fwd returns (result, residuals)"
-                found = fwd(*given.tree(arrays[:count]))
+                with silenced():  # the function itself prints
+                    found = fwd(*given.tree(arrays[:count]))
                 value, residuals = _pair(name, what, found, fwd)
                 again = _Arrays(trace, value, f"{name}: a result of fwd")
                 if again.structure != result.structure or again.kinds != result.kinds:

@@ -110,13 +110,15 @@ def _more(count: int) -> list[str]:
     return [f"  and {count - _SHOWN} more"] if count > _SHOWN else []
 
 
-def _kernel(kernel: Kernel) -> str:
+def _kernel(kernel: Kernel, indent: str = "  ") -> str:
     where = ""
     if kernel.lines:
         more = len(kernel.lines) - 1
         rest = f", and {more} more line{'s' if more > 1 else ''}" if more else ""
         where = f"  {kernel.lines[0]}{rest}"
-    return f"  {kernel.launches} x {kernel.text}{where}"
+    inner = [_kernel(k, f"{indent}  ") for k in kernel.inner]
+    own = f"{indent}{kernel.launches} x {kernel.text}{where}"
+    return "\n".join([own, *inner])
 
 
 def _place(d: Decision) -> str:

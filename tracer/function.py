@@ -49,10 +49,10 @@ class Function:
         check_numerics: "bool | str" = False,
         branches: "str | None" = None,
         max_paths: int = MOST_PATHS,
-        mode: "str | None" = None,
+        running: "str | None" = None,  # `mode` of `function`: others have their own
     ) -> None:
-        if mode not in (None, "interpret"):
-            raise ArgumentError(f"{name}: mode is None or 'interpret', got {mode!r}")
+        if running not in (None, "interpret"):
+            raise ArgumentError(f"{name}: mode is None or 'interpret', got {running!r}")
         if branches not in (None, "trace"):
             raise ArgumentError(
                 f"{name}: branches is None or 'trace', got {branches!r}"
@@ -72,7 +72,7 @@ class Function:
         self._check_numerics = check_numerics
         self._branches = branches
         self._max_paths = max_paths
-        self._mode = mode
+        self._running = running
         self._paths: dict[Any, Paths] = {}
         nums = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
         names = (
@@ -180,7 +180,7 @@ class Function:
 
     def _prepare(self, call: Call, made: Compiled) -> None:
         """Compile, where calls are not interpreted now."""
-        if not (MODE.interpreters or self._mode):
+        if not (MODE.interpreters or self._running):
             self._compile(call, made)
 
     def _arranged(
@@ -424,10 +424,10 @@ def function(
         "check_numerics": check_numerics,
         "branches": branches,
         "max_paths": max_paths,
-        "mode": mode,
     }
     if fun is None:
-        return functools.partial(function, **options)
+        return functools.partial(function, **options, mode=mode)
+    options["running"] = mode
     return one_class(Function, fun, name_of(fun), **options)
 
 

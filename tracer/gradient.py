@@ -248,6 +248,8 @@ def value_and_grad(
 
 def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
     """Give a transformed function the options of a decorated one, where not given."""
+    if "mode" in options:
+        options["running"] = options.pop("mode")
     if isinstance(fun, Function):
         reader = fun._reader
         options.setdefault("static_argnums", tuple(reader.static_argnums))
@@ -255,7 +257,7 @@ def inherit(fun: Callable[..., Any], options: dict[str, Any]) -> None:
         options.setdefault("check_numerics", fun._check_numerics)
         options.setdefault("branches", fun._branches)
         options.setdefault("max_paths", fun._max_paths)
-        options.setdefault("mode", fun._mode)
+        options.setdefault("running", fun._running)
 
 
 def _make(

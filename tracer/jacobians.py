@@ -34,14 +34,15 @@ class Jacobian(Gradient):
     _symmetric = False
 
     def __init__(
-        self, fun: Callable[..., Any], name: str, *, mode: str, **options: Any
+        self, fun: Callable[..., Any], name: str, *, direction: str, **options: Any
     ) -> None:
-        if mode not in MODES:
+        if direction not in MODES:
             raise ArgumentError(
-                f"{name}: mode is one of {', '.join(map(repr, MODES))}, got {mode!r}"
+                f"{name}: mode is one of {', '.join(map(repr, MODES))}, "
+                f"got {direction!r}"
             )
         super().__init__(fun, name, keep_value=False, **options)
-        self._mode = mode
+        self._direction = direction
 
     def _body(
         self, trace: Trace, args: Sequence[Any], options: Mapping[str, Any], fresh: bool
@@ -92,8 +93,8 @@ class Jacobian(Gradient):
 
     def _goes_forward(self, wrt: Sequence[Value], results: Sequence[Value]) -> bool:
         """Return whether to go forward: where there are fewer columns than rows."""
-        if self._mode != "auto":
-            return self._mode == "forward"
+        if self._direction != "auto":
+            return self._direction == "forward"
         columns = _elements(wrt)
         fewer = lower_bound(_elements(results) - columns)
         return fewer is not None and fewer >= 0
@@ -297,7 +298,7 @@ def jacobian(
         f"jacobian of {name_of(fun)}",
         argnums=argnums,
         argnames=argnames,
-        mode=mode,
+        direction=mode,
         has_aux=has_aux,
         **options,
     )
@@ -327,7 +328,7 @@ def hessian(
         f"hessian of {name_of(fun)}",
         argnums=argnums,
         argnames=argnames,
-        mode="forward",
+        direction="forward",
         has_aux=has_aux,
         **options,
     )

@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ir.custom import erase
 from ..ir.graph import Graph, Node
 from ..ir.interpreter import interpret as interpret_graph
+from ..ir.passes.merge import merge
+from ..ir.passes.regions import in_regions
+from ..ir.prints import graph_prints
 from .engine import Program
 
 Array = np.ndarray[Any, Any]
@@ -126,6 +130,14 @@ def interpret(see: See | None = None) -> Interpreting:
     return Interpreting(see)
 
 
+def _printing_once(graph: Graph) -> Graph:
+    """Return the graph where loops that derivatives run again are one with the first.
+
+    As they are where they are compiled, in regions too.
+    """
+    return in_regions(merge(graph), _printing_once)
+
+
 def interpreted(
     graph: Graph, arrays: Sequence[Any], see: See | None = None
 ) -> list[Array]:
@@ -136,6 +148,8 @@ def interpreted(
             where = str(node.loc) if node.loc is not None else "its adjoint"
             see(Step(node.primitive.name, where, tuple(operands), tuple(made)))
 
+    if graph_prints(graph):
+        graph = _printing_once(erase(graph))
     given = [
         np.asarray(a, x.type.dtype.numpy)
         for a, x in zip([*arrays, *graph.captures], graph.inputs, strict=True)

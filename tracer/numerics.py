@@ -17,6 +17,7 @@ from ..ir.forms import Control, Literal, Map
 from ..ir.graph import Graph, Node, Value
 from ..ir.interpreter import bind_sizes, interpret, numbers_for
 from ..ir.loc import traced_at
+from ..ir.ops.printing import silenced
 from ..ir.passes.dce import dce
 from ..ir.subgraph import all_regions
 from ..ir.types import TensorType
@@ -96,6 +97,7 @@ def _is_computed(x: Value) -> bool:
     )
 
 
+@silenced()
 def _values(
     graph: Graph, arrays: Sequence[Any], wanted: Sequence[Value]
 ) -> dict[Value, Array]:
@@ -148,6 +150,7 @@ def _interpreted(graph: Graph, arrays: Sequence[Any]) -> dict[Value, Array]:
     return {**dict(zip(graph.inputs, given, strict=True)), **held}
 
 
+@silenced()
 def _error_within(
     graph: Graph, arrays: Sequence[Any], loop: Node, name: str
 ) -> NonFiniteError:

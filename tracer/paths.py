@@ -18,6 +18,8 @@ from ..ir.errors import ArgumentError, PullbackError, TracedValueError
 from ..ir.graph import Graph, Node, Value
 from ..ir.interpreter import run_nodes
 from ..ir.loc import Loc, traced_at, user_loc
+from ..ir.ops.printing import silenced
+from ..ir.prints import graph_prints
 from ..ir.sizes import SizeExpr
 from .array import described
 from .compiled import Compiled, fitted
@@ -99,7 +101,8 @@ class Decider:
                 if isinstance(d, SizeExpr):
                     self._env.setdefault(str(d), n)
         nodes = self._needed(value)
-        with np.errstate(all="ignore"):
+        # the program prints when it runs
+        with np.errstate(all="ignore"), silenced():
             run_nodes(nodes, self._values, self._env)
         return bool(self._values[value])
 
@@ -169,12 +172,16 @@ class Paths:
         path = self.known[0] if self.known else self._add(trace(()))
         failed: set[int] = set()
         while True:
+            # another path's program must not print: this one does once it is known
+            loud = bool(path.answers) and graph_prints(path.made.graph)
             try:
-                results = run(path)
+                results = _silently(run, path) if loud else run(path)
             except PullbackError:
                 # another path's program may fail where its own does not
                 own = trace(())
                 if own.answers == path.answers or id(path) in failed:
+                    if loud:
+                        run(path)  # for what it prints before it fails
                     raise
                 failed.add(id(path))
                 path = self._find(own.answers, len(own.answers)) or self._add(own)
@@ -184,6 +191,8 @@ class Paths:
             if truths == path.answers:
                 with self._lock:
                     self.known = [path, *[p for p in self.known if p is not path]]
+                if loud:
+                    results = run(path)
                 return path, results[: len(results) - count]
             wrong = next(k for k in range(count) if truths[k] != path.answers[k])
             forced = truths[: wrong + 1]
@@ -206,6 +215,11 @@ class Paths:
             f"{_most(where)}"
             "\n  use pb.cond, pb.while_loop or np.where there, or raise max_paths"
         )
+
+
+def _silently(run: RunPath, path: Path) -> list[Any]:
+    with silenced():
+        return run(path)
 
 
 def _most(where: Sequence[Loc | None]) -> str:

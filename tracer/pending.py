@@ -8,10 +8,13 @@ program. Every value that a handle names and the program computes is stored.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..ir.errors import EscapedValue, GraphError
+from ..ir.forms import Control
 from ..ir.graph import Graph, Node, Value
 from . import engine
-from .cell import Array, Cell, Unknown
+from .cell import Array, Cell, Unknown, leaf
 from .mode import MODE
 from .numerics import examine
 
@@ -64,6 +67,39 @@ def _ready(cell: Cell) -> bool:
     return cell.array is not None
 
 
+def run_alone(node: Node) -> None:
+    """Run a node without results, and what its operands need."""
+    run_all([x for x in node.operands if not _is_literal(x)])
+    arrays = [_array_of(x) for x in node.operands]
+    if not isinstance(node.primitive.form, Control):
+        node.primitive.evaluate(*arrays, **node.params)
+        return
+    inputs = [leaf(a, copy=False) for a in arrays]
+    alone = Node(node.primitive, tuple(inputs), node.params, (), node.loc)
+    held = [x.cell.array for x in inputs]
+    graph = _graph([alone], inputs, [], held)
+    MODE.run(engine.compile_graph(graph), graph, held)
+
+
+def run_all(values: Sequence[Value]) -> None:
+    """Compute values, those that no handle ever named too."""
+    for x in values:
+        if x.cell is None:
+            x.cell = Cell()
+    run(values)
+
+
+def _is_literal(x: Value) -> bool:
+    return x.node is not None and not x.node.operands
+
+
+def _array_of(x: Value) -> Array:
+    if x.node is not None and _is_literal(x):
+        return np.asarray(x.node.primitive.evaluate(**x.node.params))
+    array: Array = x.cell.array
+    return array
+
+
 def run_factors(product: Node) -> None:
     """Compute the operands of a product that have no arrays."""
     factors = [
@@ -71,10 +107,7 @@ def run_factors(product: Node) -> None:
         for x in product.operands
         if x.node is None or x.node.primitive.name != "constant"
     ]
-    for x in factors:
-        if x.cell is None:
-            x.cell = Cell()
-    run(factors)
+    run_all(factors)
 
 
 def forget(value: Value) -> None:

@@ -6,7 +6,7 @@ looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
 """
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ import numpy as np
 from ..ir.errors import EscapedValue, OpTypeError, SizeError
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at, user_loc
+from ..ir.primitive import Primitive
+from ..ir.prints import prints
 from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
@@ -217,10 +219,27 @@ class Recorder:
                 results: Sequence[Value] = (b.constant(**_literal(node)),)
             else:
                 operands = tuple([made[x] for x in node.operands])
-                results = b.apply(node.primitive, operands, node.params)
+                apply = self.apply_loud if prints(node) else b.apply
+                results = apply(node.primitive, operands, node.params)
             made.update(zip(node.results, results, strict=True))
         given_values = [made[x] for x in graph.inputs]
         return [self.wrap(made[v], given_values) for v in graph.outputs]
+
+    def apply_loud(
+        self,
+        record: Primitive,
+        operands: tuple[Value, ...],
+        params: Mapping[str, Any],
+    ) -> tuple[Value, ...]:
+        """Record what prints, and run it now: it prints once, when it is called."""
+        b = self.builder
+        if record.infer(*[x.type for x in operands], **params):
+            made = b.apply(record, operands, params)
+            pending.run_all(made)
+            return made
+        # nothing of it can be asked for, so no tape needs to know it
+        pending.run_alone(Node(record, operands, params, (), b.loc))
+        return ()
 
     # -- variables -----------------------------------------------------------------
 

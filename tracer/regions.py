@@ -297,7 +297,7 @@ def closed(graph: Graph, free: Sequence[Value]) -> SubGraph:
         return found
 
     for node in graph.nodes:
-        if _is_written_out(node.results[0]):
+        if isinstance(node.primitive.form, Literal | Iota):
             new(node.results[0])
             continue
         operands = tuple([new(x) for x in node.operands])

@@ -15,6 +15,7 @@ from ..ir.errors import TracedValueError
 from ..ir.graph import Graph, Node, Value
 from ..ir.loc import traced_at, user_loc
 from ..ir.passes.dce import dce
+from ..ir.prints import prints
 from ..ir.types import TensorType
 from . import engine
 from .builders import Array
@@ -90,6 +91,10 @@ class Recorded:
                 env[step.results[0]] = b.constant(**_literal(step))
                 continue
             operands = tuple([env.get(x, x) for x in step.operands])
+            if prints(step):
+                made = recorder.apply_loud(step.primitive, operands, step.params)
+                env.update(zip(step.results, made, strict=True))
+                continue
             if step.results[0].node is step:
                 made = b.apply(step.primitive, operands, step.params)
                 env.update(zip(step.results, made, strict=True))
@@ -231,6 +236,12 @@ class SymbolicRecorder(Recorder):
             )
         return super().look(value)
 
+    def apply_loud(
+        self, record: Any, operands: tuple[Value, ...], params: Any
+    ) -> tuple[Value, ...]:
+        """Note what prints; it does when the function is played."""
+        return self.builder.apply(record, operands, params)
+
     def run_together(self, values: Any) -> None:
         """Compute nothing: there are no values."""
 
@@ -337,7 +348,7 @@ def is_custom(step: Step) -> TypeGuard[Node]:
     return (
         isinstance(step, Node)
         and not isinstance(step, Contracted)
-        and step.results[0].node is not step
+        and any(x.node is not step for x in step.results[:1])
     )
 
 

@@ -231,7 +231,9 @@ class Trail:
                 return None
             sum_of = (node.fma.primitive, tuple(refs), product)
         operands = [self._ref(x, step, number) for x in node.operands]
-        if None in operands or not (sum_of or node.results[0].node is node):
+        if None in operands or not node.results:
+            return None
+        if sum_of is None and node.results[0].node is not node:
             return None
         for result in node.results:
             self.numbers[result] = len(self.values)

@@ -36,6 +36,7 @@ from .dtypes import DType, TensorShape, TensorSpec, as_dtype
 from .function import function
 from .indexed_slices import IndexedSlices
 from .module import Module
+from .printing import print
 from .tape import GradientTape, UnconnectedGradients
 from .tensors import Tensor, Variable, constant
 from .tensors import convert as _convert
@@ -139,6 +140,7 @@ __all__ = [
     "newaxis",
     "nn",
     "no_gradient",
+    "print",
     "random",
     "recompute_grad",
 ]

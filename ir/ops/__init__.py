@@ -20,6 +20,7 @@ from . import (
     logic,
     place,
     power,
+    printing,
     reduction,
     running,
     scatter,
@@ -51,6 +52,7 @@ MODULES: tuple[ModuleType, ...] = (
     scatter,
     factorization,
     control,
+    printing,
 )
 
 

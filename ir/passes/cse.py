@@ -7,7 +7,7 @@ bits: 0.0 and -0.0, or 1 and 1.0 and True, differ.
 from typing import Any
 
 from ..graph import Graph, Node, Params, Value
-from ..primitive import Effect
+from ..prints import prints
 from .rebuild import renew, renewed
 
 
@@ -40,7 +40,7 @@ def cse(graph: Graph) -> Graph:
     for old in graph.nodes:
         node = renew(old, replaced) if replaced else old
         primitive = node.primitive
-        if primitive.effects and Effect.PRINTS in primitive.effects:
+        if primitive.effects and prints(node):
             nodes.append(node)
             continue
         params = node.params

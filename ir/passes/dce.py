@@ -3,7 +3,8 @@
 from ..forms import Control
 from ..graph import Graph, Node, Value
 from ..primitive import Effect
-from ..subgraph import late_size, mentioned_sizes, regions_of
+from ..prints import prints
+from ..subgraph import late_size, mentioned_sizes
 from .rebuild import renew, renewed
 from .trim import trim
 
@@ -30,15 +31,6 @@ def dce(graph: Graph) -> Graph:
         return graph
     kept.reverse()
     return graph.replace(kept)
-
-
-def prints(node: Node) -> bool:
-    """Return whether a node prints, or a region of it does."""
-    if Effect.PRINTS in node.primitive.effects:
-        return True
-    if type(node.primitive.form) is not Control:
-        return False
-    return any(prints(each) for held in regions_of(node) for each in held.graph.nodes)
 
 
 def _with_control(graph: Graph) -> Graph:

@@ -5,11 +5,13 @@ running one that moves. Where the loop proper is in the same program, both are o
 stands where the first stood, or where its operands are known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..forms import Control
 from ..graph import Graph, Node, Value
+from ..prints import prints, quiet_node
+from .order import ordered
 from .rebuild import renew, renewed
 
 
@@ -95,13 +97,24 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
     for x, last in same.items():
         gone.setdefault(last, []).append(x)
     replaced = dict(same)
-    rest = [node for node in graph.nodes if node not in extended]
+    loud = any(prints(node) for node in graph.nodes)
+    begun = _last_of(extended, first_only=True)
+    if loud:  # what prints does so in the order of the program
+        ends = _last_of(extended)
+        rest = [ends.get(node, node) for node in graph.nodes]
+    else:
+        rest = [node for node in graph.nodes if node not in extended]
     nodes: list[Node] = []
-    for old in _ordered(rest, same):
+    for old in ordered(rest, same):
         node = renew(old, replaced)
-        if forget and node.params.get("extends") is not None:
-            node = _without(node)
-            replaced.update(zip(old.results, node.results, strict=True))
+        if node.params.get("extends") is not None and (forget or loud):
+            if loud and prints(old) and old not in begun.values():
+                # it goes on from a loop that ran elsewhere, and printed there
+                node = (quiet_node(node) if forget else None) or node
+            if forget or old in begun.values():
+                node = _without(node)
+            if node is not old:
+                replaced.update(zip(old.results, node.results, strict=True))
         nodes.append(node)
         if node is not old:
             for before, after in zip(old.results, node.results, strict=True):
@@ -110,25 +123,17 @@ def _merge(graph: Graph, kinds: Sequence[str], forget: bool) -> Graph:
     return graph.replace(nodes, renewed(graph.outputs, replaced))
 
 
-def _ordered(nodes: Sequence[Node], same: dict[Value, Value]) -> list[Node]:
-    """Return the nodes so that each comes after what it reads, else as they are."""
-    done: set[Node] = set()
-    out: list[Node] = []
-    for root in nodes:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            makers = [same.get(x, x).node for x in node.operands]
-            wanted = [n for n in makers if n is not None and n not in done]
-            if wanted:
-                stack += wanted
-                continue
-            stack.pop()
-            done.add(node)
-            out.append(node)
+def _last_of(
+    extended: Mapping[Node, Node], first_only: bool = False
+) -> dict[Node, Node]:
+    """Return loop -> the last that extends it; with `first_only`, of proper loops."""
+    out: dict[Node, Node] = {}
+    for first in extended:
+        last = first
+        while last in extended:
+            last = extended[last]
+        if not first_only or first.params["extends"] is None:
+            out[first] = last
     return out
 
 

@@ -11,14 +11,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..forms import Literal
+from ..forms import Control, Literal
 from ..graph import Graph, Node, Value
 from ..loc import Loc
 from ..pause import collector_paused
 from ..primitive import Cost
+from ..prints import graph_prints, prints, quiet_nodes
 from ..sizes import SizeExpr, product
 from ..types import TensorType
 from .dce import dce
+from .merge import merge_scans
+from .order import ordered
 from .partition_choose import choose
 from .partition_problem import (
     RECOMPUTE,
@@ -124,11 +127,28 @@ def partition(
     `partition_pieces`.
     """
     with collector_paused(len(joint.nodes)):
-        joint = dce(joint)
+        joint = dce(_settled(joint))
         roles = find_roles(joint, num_outputs, num_seeds)
         values, problem = pose(joint, roles, recompute)
         kept = {values[k] for k in choose(problem)}
         return _split(joint, roles, kept)
+
+
+def _settled(joint: Graph) -> Graph:
+    """Return the graph where no loop that goes on from another prints a second time.
+
+    A scan and what goes on from it become one; other loops stay two, and the longer one
+    is for the adjoint alone.
+    """
+    if not graph_prints(joint):
+        return joint
+    joint = merge_scans(joint)
+
+    def runs_again(node: Node) -> bool:
+        return node.params.get("extends") is not None and prints(node)
+
+    nodes, outputs = quiet_nodes(joint.nodes, joint.outputs, runs_again)
+    return joint.replace(nodes, outputs)
 
 
 def _needed(
@@ -167,7 +187,9 @@ def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
     unsized = find_unsized(joint) if dear else set()
     for node in dear:
         assert not unsized.isdisjoint(node.results), f"{node} would be computed twice"
-    adjoint, reads = _adjoint_half(joint, later, residuals, num_outputs)
+    adjoint, reads = _adjoint_half(
+        joint, later, residuals, num_outputs, roles.late_prints
+    )
     half, replaced = _forward_half(
         joint, forward, outputs, residuals, num_outputs, num_seeds
     )
@@ -189,7 +211,11 @@ def _split(joint: Graph, roles: Roles, kept: set[Value]) -> Partition:
 
 
 def _adjoint_half(
-    joint: Graph, later: set[Node], residuals: list[Value], num_outputs: int
+    joint: Graph,
+    later: set[Node],
+    residuals: list[Value],
+    num_outputs: int,
+    late_prints: set[Node],
 ) -> tuple[Graph, tuple[int, ...]]:
     """Return the adjoint half, and which of the joint inputs it takes."""
     gradients = joint.outputs[num_outputs:]
@@ -206,11 +232,21 @@ def _adjoint_half(
     new = [Value(x.type, None, k) for k, x in enumerate(old)]
     replaced = dict(zip(old, new, strict=True))
     nodes = _renewed_but_given(joint.nodes, later, replaced)
+    outputs = renewed(gradients, replaced)
+    order = [node for node in joint.nodes if node in later]
+    again = {
+        made
+        for old, made in zip(order, nodes, strict=True)
+        if prints(old) and old not in late_prints
+    }
+    if again:
+        nodes, outputs = quiet_nodes(nodes, outputs, again.__contains__)
+    nodes = _in_order(nodes)
     adjoint = Graph(
         f"{joint.name}_adjoint",
         new,
         nodes,
-        renewed(gradients, replaced),
+        outputs,
         [
             *[joint.names[k] for k in taken],
             *[f"residual {k}" for k in range(len(residuals))],
@@ -222,6 +258,15 @@ def _adjoint_half(
         joint.output_names[num_outputs:],
     )
     return adjoint, tuple(taken)
+
+
+def _in_order(nodes: list[Node]) -> list[Node]:
+    """Return nodes after the loop that binds a size they mention.
+
+    Of several loops that bind it the first may be left out.
+    """
+    control = any(type(n.primitive.form) is Control for n in nodes)
+    return ordered(nodes) if control else nodes
 
 
 def _renewed_but_given(
@@ -261,7 +306,7 @@ def _forward_half(
         else captured
     )
     replaced = dict(zip(captured, moved, strict=True)) if num_seeds else {}
-    nodes = [n for n in joint.nodes if n in forward]
+    nodes = _in_order([n for n in joint.nodes if n in forward])
     half = joint.replace(renew_all(nodes, replaced) if replaced else nodes)
     half.inputs = [*joint.inputs[:first], *moved]
     half.names = [*joint.names[:first], *joint.names[plain:]]

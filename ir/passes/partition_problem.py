@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 from ..forms import Control, Literal, View
 from ..graph import Graph, Node, Value
-from ..primitive import Cost, Effect
+from ..primitive import Cost
+from ..prints import prints
 from ..sizes import SizeExpr, evaluate_size, names_in, product
 from ..subgraph import late_size, late_sizes, mentioned_sizes
 from ..types import TensorType
@@ -73,11 +74,7 @@ def _seeds(joint: Graph, num_seeds: int) -> list[Value]:
 
 def find_roles(joint: Graph, num_outputs: int, num_seeds: int) -> Roles:
     """Tell the forward half of a joint graph from the rest."""
-    printing = {
-        n
-        for n in joint.nodes
-        if n.primitive.effects and Effect.PRINTS in n.primitive.effects
-    }
+    printing = {n for n in joint.nodes if n.primitive.effects and prints(n)}
     late: set[Node] = set()
     if printing and num_seeds:
         seeded = set(_seeds(joint, num_seeds))
@@ -126,7 +123,7 @@ class _Sweep:
         form, effects = primitive.form, primitive.effects
         if self.unsized and not self.unsized.isdisjoint(node.results):
             return
-        if primitive.cost is not Cost.CHEAP or (effects and Effect.PRINTS in effects):
+        if primitive.cost is not Cost.CHEAP or (effects and prints(node)):
             self.never.add(node)
             return
         there, depth = self.there, self.depth

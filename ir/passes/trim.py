@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from ..forms import Control
 from ..graph import Graph, Node, Value
-from ..primitive import Effect
+from ..prints import loose, prints
 from ..subgraph import SubGraph, late_size, mentioned_sizes, with_sizes
 from .rebuild import renew, renewed
 
@@ -16,7 +16,7 @@ def _reach(graph: Graph, outputs: Collection[int]) -> tuple[set[int], list[Node]
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if (
-            Effect.PRINTS in node.primitive.effects
+            prints(node)
             or not wanted.isdisjoint(node.results)
             or (node.params and late_size(node) in mentioned)
         ):
@@ -68,7 +68,7 @@ def trim(
         return _trim_switch(node, used)
     if form.kind == "revolve":
         return _trim_revolve(node, used)
-    return _trim_loop(node, used, mentioned)
+    return _trim_loop(loose(node), used, mentioned)
 
 
 def _trim_switch(node: Node, used: Sequence[bool]) -> tuple[Node, list[int]] | None:

@@ -61,6 +61,7 @@ def make_entry(
     context: int = 0,
     release: bool | None = None,
     stoppable: bool = False,
+    prints: bool = False,
     keep: object = None,
     path: str | None = None,
 ) -> Callable[..., object]:
@@ -82,6 +83,7 @@ def make_entry(
         release: run without the interpreter lock always, never, or (None) when the
             arrays of a call exceed 1 MiB.
         stoppable: an interrupt stops the program: it has loops.
+        prints: the context has the fields of programs that print.
         keep: an object kept as long as the entry: whatever owns `address`.
         path: `native` or `ctypes` instead of the best path here.
 
@@ -95,7 +97,7 @@ def make_entry(
     """
     signature = Signature(
         inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release,
-        stoppable,
+        stoppable, prints,
     )  # fmt: skip
     check_signature(signature)
     reason = refusal()

@@ -24,6 +24,7 @@ PROGRAM, CONTEXT, WORKSPACE_SIZE = 24, 32, 40
 RECORD_BYTES = 48
 
 CONTEXT_BYTES = 56
+PRINTING_BYTES = 72  # of programs that print
 CONTEXT_STATUS = 8
 CONTEXT_THREADS = 40
 
@@ -339,8 +340,9 @@ class _Entry:
         """Return a copy of the runtime's pb_ctx that reports to `status`."""
         fn = self.fn
         template = fn.load(at(fn, record, CONTEXT), PTR)
-        context = fn.alloca(I64, CONTEXT_BYTES // 8, align=8)
-        for offset in range(0, CONTEXT_BYTES, 8):
+        nbytes = PRINTING_BYTES if self.signature.prints else CONTEXT_BYTES
+        context = fn.alloca(I64, nbytes // 8, align=8)
+        for offset in range(0, nbytes, 8):
             value = (
                 status
                 if offset == CONTEXT_STATUS

@@ -50,6 +50,12 @@ class Context(ctypes.Structure):
     ]
 
 
+class PrintingContext(Context):
+    """The ABI's pb_ctx as long as programs need it that print."""
+
+    _fields_ = [("print", ctypes.c_void_p), ("print_state", ctypes.c_void_p)]
+
+
 class _Misfit(Exception):
     """An argument does not fit exactly."""
 
@@ -90,6 +96,7 @@ def make_portable(
     find_size = _WorkspaceSize(workspace_address) if signature.workspace < 0 else None
     shapes_of = _Shapes(signature)
     count = len(signature.inputs)
+    kind = PrintingContext if signature.prints else Context
     words = ctypes.c_int64 * len(signature.sizes)
 
     def call(*args: object, **keywords: object) -> object:
@@ -110,7 +117,7 @@ def make_portable(
             for out, shape in zip(signature.outputs, shapes, strict=True)
         ]
         status = Status()
-        local = Context.from_buffer_copy(Context.from_address(context))
+        local = kind.from_buffer_copy(kind.from_address(context))
         local.status = ctypes.addressof(status)
         need = signature.workspace
         if find_size is not None:

@@ -73,6 +73,8 @@ class Signature:
     """Run without the interpreter lock: always, never, or (None) by bytes."""
     stoppable: bool = False
     """An interrupt stops the program: it has loops."""
+    prints: bool = False
+    """The context is as long as that of programs that print."""
 
 
 def leaves_of(tree: Tree) -> Iterator[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...codegen.elf import EM_AARCH64, EM_X86_64, defined_symbols, is_elf, read_object
 from ...codegen.elf import undefined_symbols as _undefined
-from ...codegen.signature import ABI_VERSION, Signature
+from ...codegen.signature import ABI_VERSION, Signature, TextSpec
 from ...ir.errors import PackageError
 from .archive import write_archive
 from .header import header_text
@@ -45,11 +45,12 @@ def package_files(
     features: Sequence[str],
     argument_trees: Sequence[Mapping[str, Tree] | None] | None = None,
     pairs: Sequence[Pair] = (),
+    texts: Sequence[TextSpec] = (),
 ) -> dict[str, bytes]:
     """Return the files of a package by name; see `write_package`."""
     check_symbols(name, [s.symbol for s in signatures])
     needed = [symbol for s in signatures for symbol in s.symbols()]
-    header = header_text(name, signatures)
+    header = header_text(name, signatures, texts)
     elf = is_elf(object_bytes)
     if elf:
         missing = _undefined(object_bytes)
@@ -85,6 +86,7 @@ def package_files(
             library,
             stamp,
             pairs,
+            texts,
         )
         contents[f"{name}.py"] = loader.encode()
     contents[f"{name}.h"] = header.encode()
@@ -103,6 +105,7 @@ def write_package(
     features: Sequence[str],
     argument_trees: Sequence[Mapping[str, Tree] | None] | None = None,
     pairs: Sequence[Pair] = (),
+    texts: Sequence[TextSpec] = (),
 ) -> list[Path]:
     """Write a compiled program into a folder: all files or none.
 
@@ -122,6 +125,7 @@ def write_package(
         argument_trees: how the arguments of each function nest, by parameter; None for
             one parameter an input.
         pairs: which functions are the halves of a pullback.
+        texts: what the functions print, by number.
 
     Returns:
         The paths of the files.

@@ -9,7 +9,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from ...codegen.signature import ABI_VERSION, ArraySpec, Signature
+from ...codegen.signature import ABI_VERSION, ArraySpec, Signature, TextSpec
 from .names import C_RESERVED, Namer, check_symbols
 
 _C_TYPES = {
@@ -46,6 +46,8 @@ _ABI = f"""\
 #define PB_NOT_POSITIVE_DEFINITE 5 /* status: index: order of the leading minor,
                                       axis: matrix of the batch, extent: its rows */
 #define PB_SINGULAR 6             /* status: index: pivot, axis: matrix, extent: rows */
+#define PB_PRINT_STOPPED 7        /* status: node: number of the text, index: what print
+                                     returned */
 
 typedef struct pb_status {{
   int32_t code;
@@ -61,7 +63,12 @@ typedef struct pb_status {{
    programs never call it. grow(state, NULL, bytes) returns new memory aligned to 16,
    grow(state, old, bytes) returns memory that begins with what `old` held and takes
    `old` back, or NULL and `old` stays; grow(state, old, 0) takes `old` back. A call
-   gives all of it back before it returns, whatever it returns. */
+   gives all of it back before it returns, whatever it returns.
+
+   print: called by programs that print, in their order, each time they get there, with
+   the number of a text, the address of each value, and the sizes of all axes of all
+   values, one after the other. Where it does not return 0 the program stops and returns
+   PB_PRINT_STOPPED. */
 typedef struct pb_ctx {{
   uint32_t abi_version;           /* PB_ABI_VERSION */
   uint32_t size;                  /* sizeof(pb_ctx) */
@@ -72,7 +79,19 @@ typedef struct pb_ctx {{
   int32_t threads;                /* 1 without a pool */
   int32_t reserved;               /* 0 */
   const volatile int32_t *cancel; /* a long call stops once it is not 0, or NULL */
+  int32_t (*print)(void *state, int32_t text, const void *const *values,
+                   const int64_t *sizes); /* or NULL: see above */
+  void *print_state;
 }} pb_ctx;
+
+/* A text that is printed. */
+typedef struct pb_print_text {{
+  const char *format;       /* as of Python's str.format: {{0}}, {{1:.3f}} are values */
+  int32_t is_error;         /* 1: it goes to stderr */
+  int32_t count;            /* how many values it has */
+  const char *const *types; /* "f64", "i32", "bool" ..., one a value */
+  const int32_t *ranks;     /* how many axes each value has */
+}} pb_print_text;
 #endif
 
 /* A grow by the C library, for who defines PB_USE_MALLOC before this line. */
@@ -90,6 +109,70 @@ static inline void *pb_grow_malloc(void *state, void *old, int64_t bytes) {{
 #endif
 """
 
+# for packages that print; not formatted
+_STDIO = """\
+/* A print by the C library, for who defines PB_USE_STDIO before this line. print_state
+   is the table of texts. Formats of fields are left out: numbers are shown with all
+   their digits, arrays as their elements. */
+#if defined(PB_USE_STDIO) && !defined(PB_PRINT_STDIO)
+#define PB_PRINT_STDIO
+#include <inttypes.h>
+#include <stdio.h>
+static inline int32_t pb_print_number(FILE *to, const char *type, const void *at,
+                                      int64_t k) {
+  int is_byte = type[0] == 'b' || type[1] == '8';
+  int bits = is_byte ? 8 : (type[1] - '0') * 10 + type[2] - '0';
+  if (type[0] == 'f')
+    return bits == 64 ? fprintf(to, "%.17g", ((const double *)at)[k])
+                      : fprintf(to, "%.9g", (double)((const float *)at)[k]);
+  if (type[0] == 'i') {
+    int64_t value = bits == 64   ? ((const int64_t *)at)[k]
+                    : bits == 32 ? ((const int32_t *)at)[k]
+                    : bits == 16 ? ((const int16_t *)at)[k]
+                                 : ((const int8_t *)at)[k];
+    return fprintf(to, "%" PRId64, value);
+  }
+  uint64_t value = bits == 64   ? ((const uint64_t *)at)[k]
+                   : bits == 32 ? ((const uint32_t *)at)[k]
+                   : bits == 16 ? ((const uint16_t *)at)[k]
+                                : ((const uint8_t *)at)[k];
+  return fprintf(to, "%" PRIu64, value);
+}
+static inline void pb_print_value(FILE *to, const char *type, int32_t rank,
+                                  const void *at, const int64_t *sizes) {
+  int64_t count = 1;
+  for (int32_t k = 0; k < rank; ++k) count *= sizes[k];
+  if (rank) fputc('[', to);
+  for (int64_t k = 0; k < count; ++k) {
+    if (k) fputc(' ', to);
+    pb_print_number(to, type, at, k);
+  }
+  if (rank) fputc(']', to);
+}
+static inline int32_t pb_print_stdio(void *state, int32_t text,
+                                     const void *const *values, const int64_t *sizes) {
+  const pb_print_text *given = (const pb_print_text *)state + text;
+  FILE *to = given->is_error ? stderr : stdout;
+  const char *at = given->format;
+  while (*at) {
+    if ((*at != '{' && *at != '}') || at[1] == *at) {
+      fputc(*at, to);
+      at += 1 + (*at == '{' || *at == '}');
+      continue;
+    }
+    int32_t number = 0, depth = 1;
+    int64_t first = 0;
+    for (++at; *at >= '0' && *at <= '9'; ++at) number = number * 10 + (*at - '0');
+    for (; *at && depth; ++at) depth += (*at == '{') - (*at == '}');
+    for (int32_t k = 0; k < number; ++k) first += given->ranks[k];
+    pb_print_value(to, given->types[number], given->ranks[number], values[number],
+                   sizes + first);
+  }
+  return fflush(to) ? 1 : 0;
+}
+#endif
+"""
+
 _RULES = """\
 Arrays are C-contiguous; a scalar is an array of shape (). Inputs are never written.
 An output overlaps no input and no other output. workspace: as many bytes as the
@@ -97,8 +180,10 @@ _workspace function tells, aligned to 64, or NULL when that is 0. A call returns
 or another of the codes below. The functions keep no state: threads may share them."""
 
 
-def header_text(name: str, signatures: Sequence[Signature]) -> str:
-    """Return the text of `NAME.h`.
+def header_text(
+    name: str, signatures: Sequence[Signature], texts: Sequence[TextSpec] = ()
+) -> str:
+    """Return the text of `NAME.h`; `texts` is what its functions print.
 
     Raises:
         PackageError: a function name cannot be a C symbol, or two clash.
@@ -110,10 +195,47 @@ def header_text(name: str, signatures: Sequence[Signature]) -> str:
         f"#ifndef {guard}\n#define {guard}\n",
         _ABI,
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
+        *([_STDIO, _texts(name, texts)] if texts else []),
         *(_function(signature) for signature in signatures),
         f"#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n",
     ]
     return "\n".join(parts)
+
+
+def _texts(name: str, texts: Sequence[TextSpec]) -> str:
+    """Return the table of what is printed, by number."""
+    lines: list[str] = []
+    rows: list[str] = []
+    for k, text in enumerate(texts):
+        types = ", ".join([f'"{dtype}"' for dtype, _ in text.values]) or "0"
+        ranks = ", ".join([str(rank) for _, rank in text.values]) or "0"
+        here = f"pb_{name}_prints_{k}"
+        lines.append(f"static const char *const {here}_types[] = {{{types}}};")
+        lines.append(f"static const int32_t {here}_ranks[] = {{{ranks}}};")
+        rows.append(
+            f"  {{{_quoted(text.format)}, {int(text.stream == 'stderr')}, "
+            f"{len(text.values)}, {here}_types, {here}_ranks}},"
+        )
+    title = _comment(["What is printed: `print` is given the number of one of these."])
+    return "\n".join(
+        [
+            title.rstrip(),
+            *lines,
+            f"static const pb_print_text pb_{name}_prints[{len(texts)}] = {{",
+            *rows,
+            "};",
+            "",
+        ]
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return a C string of the text's UTF-8."""
+    shown = [
+        chr(c) if 32 <= c < 127 and chr(c) not in '"\\?' else f"\\{c:03o}"
+        for c in text.encode()
+    ]
+    return f'"{"".join(shown)}"'
 
 
 def _comment(paragraphs: Sequence[str]) -> str:

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from ...codegen.signature import ABI_VERSION, ArraySpec, Signature, python_size
+from ...codegen.signature import (
+    ABI_VERSION,
+    ArraySpec,
+    Signature,
+    TextSpec,
+    python_size,
+)
 from ...ir.errors import PackageError
 from .names import PYTHON_KEYWORDS, Namer, check_symbols, python_function
 
@@ -107,6 +113,7 @@ def loader_text(
     library: str,
     stamp: tuple[str, bytes],
     pairs: Sequence[Pair] = (),
+    texts: Sequence[TextSpec] = (),
 ) -> str:
     """Return the text of `NAME.py`.
 
@@ -123,6 +130,7 @@ def loader_text(
         library: the file name of the shared library.
         stamp: the symbol and the bytes by which the library is recognised.
         pairs: which functions are the halves of a pullback.
+        texts: what the functions print, by number.
 
     Raises:
         PackageError: a tree does not fit its signature, or names clash.
@@ -142,6 +150,7 @@ def loader_text(
         f"_ABI_VERSION = {ABI_VERSION}",
         f"_TARGET = {target_triple!r}",
         f"_FEATURES = {tuple(wanted)!r}",
+        *_texts(texts),
         "_folder = _os.path.dirname(_os.path.abspath(__file__))",
         "_library = _open(",
         f"    _os.path.join(_folder, {library!r}),",
@@ -156,6 +165,14 @@ def loader_text(
     text = "\n".join(parts)
     compile(text, f"{name}.py", "exec", dont_inherit=True)
     return text
+
+
+def _texts(texts: Sequence[TextSpec]) -> list[str]:
+    """Return the table of what is printed, if anything is."""
+    if not texts:
+        return []
+    rows = [f"    ({t.format!r}, {t.stream!r}, {t.values!r})," for t in texts]
+    return ["_TEXTS = (", *rows, ")"]
 
 
 def _core_text() -> str:

@@ -7,6 +7,7 @@ every name with an underscore, so it cannot clash with the functions of a progra
 import ctypes as _ctypes
 import operator as _operator
 import os as _os
+import string as _string
 import sys as _sys
 import threading as _threading
 from typing import Any as _Any
@@ -27,6 +28,14 @@ _GROW = _ctypes.CFUNCTYPE(
 )
 
 
+_PRINT = _ctypes.CFUNCTYPE(
+    _ctypes.c_int32, _ctypes.c_void_p, _ctypes.c_int32,
+    _ctypes.POINTER(_ctypes.c_void_p), _ctypes.POINTER(_ctypes.c_int64),
+)  # fmt: skip
+# text with fields, stream, and (dtype, number of axes) of each value
+_TEXTS: tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...] = ()
+
+
 class _Status(_ctypes.Structure):
     _fields_ = [
         ("code", _ctypes.c_int32), ("node", _ctypes.c_int32),
@@ -41,7 +50,8 @@ class _Context(_ctypes.Structure):
         ("status", _ctypes.POINTER(_Status)), ("grow", _GROW),
         ("grow_state", _ctypes.c_void_p), ("pool", _ctypes.c_void_p),
         ("threads", _ctypes.c_int32), ("reserved", _ctypes.c_int32),
-        ("cancel", _ctypes.c_void_p),
+        ("cancel", _ctypes.c_void_p), ("print", _PRINT),
+        ("print_state", _ctypes.c_void_p),
     ]  # fmt: skip
 
 
@@ -57,17 +67,37 @@ def _aligned(size: int) -> _Any:
     return raw[start : start + size]
 
 
+class _Formatter(_string.Formatter):
+    """As `str.format`; a format given for an array is that of its elements."""
+
+    def format_field(self, value: _Any, spec: str) -> _Any:
+        if isinstance(value, _np.ndarray) and spec:
+            each: _Any = {"all": lambda x: format(x, spec)}
+            return _np.array2string(value, formatter=each)
+        return super().format_field(value, spec)
+
+
+def _shown(short: str, rank: int, address: int | None, extents: _Any) -> _Any:
+    """Return what a program shows: an array, or a number where there are no axes."""
+    made = _np.empty(tuple(extents), _DTYPES[short])
+    if made.size and address:
+        _ctypes.memmove(_address(made), address, made.nbytes)
+    return made if rank else made[()]
+
+
 class _State:
     """What one call of one thread works with; kept for the thread's next call."""
 
     def __init__(self, abi: int) -> None:
         self.status = _Status()
         self.grow = _GROW(self._grow)
+        self.print = _PRINT(self._print)
+        self.error: BaseException | None = None
         self.blocks: dict[int, _Any] = {}
         self.workspace = _aligned(0)
         self.context = _Context(
             abi, _ctypes.sizeof(_Context), _ctypes.pointer(self.status), self.grow,
-            None, None, 1, 0, None,
+            None, None, 1, 0, None, self.print, None,
         )  # fmt: skip
 
     def _grow(self, state: object, old: int | None, size: int) -> int | None:
@@ -85,6 +115,21 @@ class _State:
         address = _address(block)
         self.blocks[address] = block
         return address
+
+    def _print(self, state: object, number: int, values: _Any, sizes: _Any) -> int:
+        try:
+            text, stream, kinds = _TEXTS[number]
+            shown, at = [], 0
+            for k, (short, rank) in enumerate(kinds):
+                extents = [sizes[at + axis] for axis in range(rank)]
+                shown.append(_shown(short, rank, values[k], extents))
+                at += rank
+            whole = _Formatter().vformat(text, shown, {})
+            print(whole, end="", file=getattr(_sys, stream), flush=True)
+        except BaseException as error:
+            self.error = error
+            return 1
+        return 0
 
     def room(self, size: int) -> int | None:
         if self.workspace.size < size:
@@ -290,6 +335,8 @@ class _Function:
                 _ctypes.addressof(state.context), inputs, native_sizes, outputs,
                 state.room(need),
             )  # fmt: skip
+            if code == 7 and state.error is not None:
+                raise state.error
             if code:
                 raise self._failure(code, state.status)
             _local.state = state  # after a failure its status is filled: not kept

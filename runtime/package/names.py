@@ -73,7 +73,7 @@ def check_symbols(name: str, symbols: Iterable[str]) -> None:
                     f"{taken[text]}"
                 )
             taken[text] = f"{symbol!r}"
-    for reserved in ("ctx", "status"):
+    for reserved in ("ctx", "status", "print_text"):
         if reserved in taken:
             raise PackageError(f"function name {reserved!r} is a type of the header")
 

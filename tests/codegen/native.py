@@ -162,12 +162,14 @@ class How:
     target: Target = field(default_factory=host)
     embed: bool = True
     registers: bool = True
+    rows: bool = True
 
     def __str__(self) -> str:
         words = [f"O{self.level}", f"{self.target.vector_bits} bits"]
         words += ["masks"] if self.target.has_masks else []
         words += ["fused"] if self.fuse else ["unfused"]
         words += [] if self.registers else ["no registers"]
+        words += [] if self.rows else ["no rows"]
         return " ".join([*words, *(f"no {d}" for d in sorted(self.disable))])
 
 
@@ -308,7 +310,9 @@ def natives(graphs: Sequence[Graph], how: How = PLAIN) -> list[Native]:
     """Compile graphs into one module."""
     ready = [pipeline.run(g, how.disable) for g in graphs]
     named = [(g, f"p{k}") for k, g in enumerate(ready)]
-    text, lowered = lower(named, how.target, how.fuse, how.embed, how.registers)
+    text, lowered = lower(
+        named, how.target, how.fuse, how.embed, how.registers, how.rows
+    )
     library = Library(emit_object(text, how.target, how.level))
     return [
         Native(

@@ -178,7 +178,8 @@ def test_late_memory_of_a_body_is_freed_each_step() -> None:
     assert not grower.live
 
 
-def test_what_fails_in_a_loop_is_named() -> None:
+@pytest.mark.parametrize("how", [PLAIN, CALLS], ids=["registers", "calls"])
+def test_what_fails_in_a_loop_is_named(how: How) -> None:
     b, (c, xs, at) = program("f64[]", "f64[4,3]", "i64[4]")
 
     def look(b: Builder, c: Value, e: Value, k: Value) -> list[Value]:
@@ -192,17 +193,17 @@ def test_what_fails_in_a_loop_is_named() -> None:
     out = scan(b, [c], [xs, at], [], body, 4)
     graph = b.finish("looks", out)
     values = [np.float64(1.0), np.arange(12.0).reshape(4, 3)]
-    raw = Raw(graph, [*values, np.array([0, 1, 0, 1])], None)
+    raw = Raw(graph, [*values, np.array([0, 1, 0, 1])], None, how)
     assert raw.call() == 0
     names = [node.primitive.name for node in raw.lowered.checks]
     assert sorted(names) == ["switch", "switch", "take", "take", "take", "take"]
 
-    raw = Raw(graph, [*values, np.array([0, 1, 2, 1])], None)
+    raw = Raw(graph, [*values, np.array([0, 1, 2, 1])], None, how)
     assert raw.call() == INDEX_OUT_OF_RANGE
     assert list(raw.status[1:4]) == [2, 0, 2]
     assert raw.lowered.checks[raw.node].primitive.name == "switch"
 
-    raw = Raw(graph, [*values, np.array([0, 1, 9, 1])], None)
+    raw = Raw(graph, [*values, np.array([0, 1, 9, 1])], None, how)
     assert raw.call() == INDEX_OUT_OF_RANGE
     assert list(raw.status[1:4]) == [9, 0, 3]
     failed = raw.lowered.checks[raw.node]

@@ -56,6 +56,23 @@ def test_only_programs_that_ask_for_memory_have_it() -> None:
     assert (within.lowered.grows, within.lowered.cells) == (True, 0)
 
 
+def test_reports_show_the_kernels_of_loops() -> None:
+    made = compile_graph(CASES["running 3"]()[0])
+    (loop,) = made.report().kernels
+    assert loop.text == "loop, m steps of a body with 1 carry"
+    assert [(k.launches, k.text) for k in loop.inner] == [
+        (1, "reduction over [n], 3 operations an element, 3 results")
+    ]
+    made = compile_graph(CASES["twice"]()[0])
+    loop = made.report().kernels[0]
+    assert loop.text == "loop, 6 steps of a body with 1 carry, in registers"
+    assert (loop.launches, loop.inner) == (3, ())
+    made = compile_graph(CASES["choice of n"]()[0])
+    first = made.report().kernels[0]
+    assert first.text == "choice of 4 branches"
+    assert len(first.inner) > 3
+
+
 def test_the_runtime_grows_and_frees() -> None:
     grow = ctypes.CFUNCTYPE(
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
@@ -193,6 +210,17 @@ print("ran on")
 os.wait()
 """
 
+PORTABLE = (
+    """
+from functools import partial
+import pullback.runtime.compile as compiling
+
+compiling.make_entry = partial(compiling.make_entry, path="ctypes")
+spin._entry = None  # made anew, by that path
+"""
+    + INTERRUPTED
+)
+
 FORKED = """
 child = os.fork()
 if not child:
@@ -210,10 +238,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     [
         (INTERRUPTED, "interrupted\n"),
         (HANDLED, "['alarm', 'int']\nstopped\n"),
+        (PORTABLE, "interrupted\n"),
         (IGNORED, "ran on\n"),
         (FORKED, "7\n"),
     ],
-    ids=["raises", "handlers", "ignored", "forked"],
+    ids=["raises", "handlers", "portable", "ignored", "forked"],
 )
 def test_interrupts(script: str, printed: str) -> None:
     text = SPIN.format(here=str(HERE)) + script
@@ -246,7 +275,8 @@ int main(void) {
   int64_t room = (pb_trail_workspace(NULL, 1) + 63) / 64 * 64;
   void *work = aligned_alloc(64, (size_t)room);
   pb_status status = {0};
-  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL};
+  pb_ctx ctx = {PB_ABI_VERSION, sizeof ctx, &status, counted, NULL, NULL, 1, 0, NULL,
+                NULL, NULL};
   int32_t code = pb_trail_call(&ctx, &k, x, end, total, spread, &many, &size, back,
                                &last, work);
   printf("%d %ld %.17g %.17g %.17g\\n", (int)code, held, many, back[1], spread[8]);

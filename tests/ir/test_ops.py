@@ -24,7 +24,7 @@ from op_samples import (
 )
 from pullback.ir.builder import Builder
 from pullback.ir.errors import OpTypeError
-from pullback.ir.forms import Control, Iota, Literal, Map, Place, View
+from pullback.ir.forms import Control, Iota, Literal, Map, Place, Print, View
 from pullback.ir.ops import OPS, new_builder
 from pullback.ir.primitive import DERIVED, Primitive, Rule, Sample, as_results
 from pullback.ir.sizes import named
@@ -306,7 +306,7 @@ def test_wrong_rule_is_caught(op: Primitive, rng: np.random.Generator) -> None:
 def test_record_is_complete(op: Primitive) -> None:
     assert OPS[op.name] is op
     assert op.doc.endswith(".")
-    assert op.samples or isinstance(op.form, Literal | Iota | Control)
+    assert op.samples or isinstance(op.form, Literal | Iota | Control | Print)
     derived = DERIVED if isinstance(op.form, Control) else Rule.UNREGISTERED
     assert callable(op.vjp) or op.vjp in (Rule.NON_DIFFERENTIABLE, derived)
     assert callable(op.jvp) or op.jvp in (DERIVED, Rule.NON_DIFFERENTIABLE)

@@ -84,7 +84,8 @@ int main(void) {
   double x[2] = {2, 4}, y[3], total, work[2];
   int64_t k = 2, n = 2;
   pb_status status;
-  pb_ctx ctx = {PB_ABI_VERSION, sizeof(pb_ctx), &status, NULL, NULL, NULL, 1, 0, NULL};
+  pb_ctx ctx = {PB_ABI_VERSION, sizeof(pb_ctx), &status, NULL, NULL, NULL, 1, 0, NULL,
+                NULL, NULL};
   int32_t code = pb_scale_call(NULL, x, &k, n, &total, y, work);
   printf("%d %g %g %g %g ", code, total, y[0], y[1], y[2]);
   printf("%d ", (int)pb_scale_workspace(&n, 1));
@@ -116,7 +117,7 @@ def test_programs_link_and_run(tmp_path, compiler, library):
         "-o", "main", cwd=tmp_path,
     )  # fmt: skip
     assert (
-        run(str(tmp_path / "main")) == f"0 {6 * TABLE[2]} 6.5 13 19.5 16 1 -3 4 56 32"
+        run(str(tmp_path / "main")) == f"0 {6 * TABLE[2]} 6.5 13 19.5 16 1 -3 4 72 32"
     )
 
 

@@ -442,10 +442,12 @@ def test_other_formats_get_object_archive_and_header(data, reason):
 
 
 def test_context_has_the_layout_of_the_abi(scale):
-    assert ctypes.sizeof(scale._Context) == 56
+    assert ctypes.sizeof(scale._Context) == 72
     assert ctypes.sizeof(scale._Status) == 32
     assert scale._Context.status.offset == 8
     assert scale._Context.grow.offset == 16
     assert scale._Context.pool.offset == 32
     assert scale._Context.threads.offset == 40
     assert scale._Context.cancel.offset == 48
+    assert scale._Context.print.offset == 56
+    assert scale._Context.print_state.offset == 64

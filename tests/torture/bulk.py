@@ -66,15 +66,13 @@ class Growing(ModuleBuilder):
     def number(self) -> int:
         return len(self._names)
 
-    def _drive(
-        self, graph: Graph, symbol: str, launches: list[Any], *rest: Any
-    ) -> None:
-        for name in {self._names[x.kernel] for x in launches}:
+    def _drive(self, lowered: Lowered, *rest: Any) -> None:
+        for name in {self._names[x.kernel] for x in lowered.launches}:
             if name in self._compiled:
                 self.module.declare(name, f"declare i32 @{name}(ptr, ptr, ptr)")
             else:
                 self.module.functions[name].linkage = "dso_local"
-        ModuleBuilder._drive(self, graph, symbol, launches, *rest)
+        ModuleBuilder._drive(self, lowered, *rest)
 
     def compiled(self) -> Library:
         """Compile and load what was added since the last call."""
@@ -86,6 +84,7 @@ class Growing(ModuleBuilder):
         self.libraries.append(library)
         self.module = self.target.module()
         self._constants.clear()
+        self._regions.clear()
         return library
 
 
@@ -118,13 +117,13 @@ class Bulk:
 
     def __init__(self, reached: Any = None) -> None:
         self.pool = Pool()
-        self.builder = Growing(host(), False)
+        self.builder = Growing(host(), fuse=False)
         self.reached = [0] if reached is None else reached
 
     def check(self, seeds: Sequence[int], counts: Counter[str]) -> list[Failure]:
         """Check a batch of programs; returns what failed."""
         if self.builder.number() > KERNELS:
-            self.builder = Growing(host(), False)
+            self.builder = Growing(host(), fuse=False)
         builder, added = self.builder, []
         for task in tasks(seeds, counts):
             self.reached[0] = task.seed

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pullback.ir.graph import Graph
-from pullback.ir.interpreter import interpret
 from pullback.ir.report import ProgramReport
 from pullback.ir.verify import verify
 from pullback.runtime.compile import compile_graph
 from pullback.tracer import engine, left_tape, pending
+from pullback.tracer.mode import interpreted
 from pullback.tracer.state import STATE
 
 
@@ -21,8 +21,7 @@ class Interpreted:
         self.graph = graph
 
     def run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-        found = interpret(self.graph, [*arrays, *self.graph.captures])
-        return [np.array(x) for x in found]
+        return interpreted(self.graph, arrays)
 
     def report(self) -> ProgramReport:
         return ProgramReport(len(self.graph.nodes), (), 0, "interpreted", {})

@@ -41,6 +41,22 @@ def test_nothing_is_compiled(compiler: Any) -> None:
     assert compiler.made == 1
 
 
+def test_all_derivatives_are_compiled_unless_asked_otherwise(compiler: Any) -> None:
+    x = np.array([0.5, 2.0])
+
+    def f(x: Any) -> Any:
+        return np.sum(x**3)
+
+    native = [pb.jacobian(np.sin), pb.jacobian(pb.function(np.sin)), pb.hessian(f)]
+    for derivative in native:
+        derivative(x)
+    assert compiler.made == len(native)
+    looked_at = pb.function(f, mode="interpret")
+    np.testing.assert_allclose(pb.hessian(looked_at)(x), np.diag(6 * x))
+    np.testing.assert_allclose(pb.jacobian(looked_at)(x), 3 * x**2)
+    assert compiler.made == len(native)
+
+
 def test_tapes_pullbacks_and_paths_are_interpreted() -> None:
     seen: list[Any] = []
 

@@ -46,7 +46,9 @@ def test_a_size_that_is_needed_as_a_number_is_fixed_and_said_so() -> None:
         np.testing.assert_array_equal(g(np.ones(n)), np.full(n, n))
     assert g.compilations == 2
     why = g.explain(np.ones(5)).why
-    assert why.startswith("argument 'x': shape f64[3] before, f64[5] now; size n is ")
+    assert why.startswith(
+        "argument 'x': shape f64[3] before, f64[5] now (axis 0); size "
+    )
     assert "size n is needed as a number at " in why
     assert why.endswith(" in f")
     assert g.graph(np.ones(4)).inputs[0].type.shape == (4,)

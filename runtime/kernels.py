@@ -1,0 +1,43 @@
+"""Tell people which kernels a program has, and which user's lines they are for."""
+
+from ..codegen.control import ControlPlan
+from ..codegen.lower import AnyPlan, Lowered
+from ..codegen.plan_text import plan_text
+from ..codegen.revolve import RevolvePlan
+from ..ir.report import Kernel
+
+
+def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
+    """Return the kernels in the order of their first launch, those of loops within."""
+    counts: dict[int, int] = {}
+    lines: dict[int, dict[str, None]] = {}
+    slices: dict[int, str] = {}
+    texts: dict[tuple[int, int], str] = {}  # by code and instruction: slow to tell
+    for launch in lowered.launches:
+        counts[launch.kernel] = counts.get(launch.kernel, 0) + 1
+        if launch.loop:
+            slices[launch.kernel] = f", in {launch.turns} slices"
+        own = lines.setdefault(launch.kernel, {})
+        for loc in launch.locs:
+            key = id(loc.code), loc.lasti
+            if key not in texts:
+                texts[key] = str(loc)
+            own[texts[key]] = None
+    return tuple(
+        [
+            Kernel(
+                plan_text(lowered.plans[k]) + slices.get(k, ""),
+                count,
+                tuple(lines[k]),
+                _inner(lowered, lowered.plans[k]),
+            )
+            for k, count in counts.items()
+        ]
+    )
+
+
+def _inner(lowered: Lowered, plan: AnyPlan) -> tuple[Kernel, ...]:
+    if not isinstance(plan, ControlPlan | RevolvePlan):
+        return ()
+    symbols = dict.fromkeys(call.symbol.removeprefix("pb_") for call in plan.regions)
+    return tuple([k for name in symbols for k in kernels_of(lowered.regions[name])])
