@@ -232,6 +232,7 @@ class Recorder:
         params: Mapping[str, Any],
     ) -> tuple[Value, ...]:
         """Record what prints, and run it now: it prints once, when it is called."""
+        self.trail.leave()
         b = self.builder
         if record.infer(*[x.type for x in operands], **params):
             made = b.apply(record, operands, params)
