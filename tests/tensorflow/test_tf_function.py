@@ -230,20 +230,6 @@ def test_python_cannot_look_at_what_has_no_value() -> None:
         "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed."
     )
     assert "choose with where, or do it outside" in error.value.__notes__[0]
-    one = tf.constant(1.0)
-    for name, call in (
-        ("cond", lambda x: tf.cond(x > 0.0, lambda: x, lambda: -x)),
-        ("case", lambda x: tf.case([(x > 0.0, lambda: x)])),
-        ("switch_case", lambda x: tf.switch_case(tf.cast(x, tf.int32), [lambda: x])),
-        (
-            "while_loop",
-            lambda x: tf.while_loop(lambda t: t < 9.0, lambda t: t + t, [x]),
-        ),
-    ):
-        with pytest.raises(
-            NotImplementedError, match=f"tf.{name} on a tensor of a func"
-        ):
-            tf.function(call)(one)
     g = tf.function(lambda x: x.numpy())
     with pytest.raises(
         TypeError, match="Python needs the value of a tensor that has no"
