@@ -102,6 +102,8 @@ class Recorded:
             if isinstance(step, Contracted):
                 env[step.results[0]] = b.op(step.primitive.name, *operands)
                 continue
+            if all(x not in env and is_known(x) for x in step.results):
+                continue  # looked at while the function was recorded
             self._play_custom(step, operands, env)
 
     def _play_custom(self, step: Node, operands: tuple[Value, ...], env: Env) -> None:

@@ -271,3 +271,16 @@ def test_a_signature_of_any_size() -> None:
     f = tf.function(lambda x: x * x, input_signature=[tf.TensorSpec(None)])
     assert num(f(tf.constant(3.0))) == 9.0
     assert num(gradients(f)(tf.constant([1.0, 2.0]))[0]) == [2.0, 4.0]
+
+
+def test_a_loop_with_known_bounds_has_a_gradient() -> None:
+    @tf.function
+    def power(v):
+        start = [tf.constant(0), v * 1.0]
+        return tf.while_loop(lambda i, c: i < 3, lambda i, c: (i + 1, c * c), start)[1]
+
+    v = tf.Variable(2.0)
+    assert float(power(v)) == 256.0
+    with tf.GradientTape() as tape:
+        y = power(v)
+    assert float(tape.gradient(y, v)) == 1024.0
