@@ -14,7 +14,7 @@ import numpy as np
 
 from .constant import ArrayConstant
 from .errors import GraphError, OpTypeError
-from .graph import Graph, Guard, Node, Value
+from .graph import NO_PARAMS, Graph, Guard, Node, Value
 from .loc import Loc, traced_at
 from .primitive import Primitive
 from .sizes import SizeExpr, named, names_in
@@ -102,7 +102,7 @@ class Builder:
             types = primitive.infer(*[x.type for x in operands], **params)
         except OpTypeError as error:
             raise OpTypeError(f"{error}{traced_at(self.loc)}") from None
-        node = Node(primitive, operands, params, types, self.loc)
+        node = Node(primitive, operands, params or NO_PARAMS, types, self.loc)
         node.checked = True
         self.nodes.append(node)
         return node.results

@@ -212,6 +212,10 @@ def _scan_back(
     for j, (x, stack) in enumerate(zip(part.residuals, kept, strict=True)):
         residuals.append(take(x.type, f"residual{j}"))
         sequences.append(stack)
+    if not sequences and stacks:
+        # it says how long the loop was, for who looks at operands alone
+        region.input(stacks[0].type.with_shape(stacks[0].type.shape[1:]), "step")
+        sequences.append(stacks[0])
     fixed: list[Value] = []
     for k in part.reads:
         if k < num_inputs and loop.is_invariant(k):

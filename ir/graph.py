@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .primitive import Primitive
 
 Params = Mapping[str, Any]  # Any: a param is a compile-time constant of any kind
+NO_PARAMS: Params = {}  # one for all nodes without any
 
 
 class Value:

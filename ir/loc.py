@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 _ROOT = __file__.rsplit("/", 2)[0] if "/" in __file__ else __file__
 _ROOMS: set[str] = set()
-_OURS: dict[CodeType, bool] = {}
+OURS: dict[CodeType, bool] = {}
+_KNOWN: "dict[tuple[CodeType, int], Loc]" = {}  # so that nodes share them
+_MOST_KNOWN = 10_000
 
 
 class Loc(NamedTuple):
@@ -43,18 +45,18 @@ class Loc(NamedTuple):
 
 def is_ours(code: CodeType) -> bool:
     """Return whether a code object belongs to pullback or NumPy, not to the user."""
-    known = _OURS.get(code)
+    known = OURS.get(code)
     if known is None:
         name = code.co_filename
         known = any(name.startswith(room) for room in _ROOMS) or "/numpy/" in name
-        _OURS[code] = known
+        OURS[code] = known
     return known
 
 
 def register_room(file: str) -> None:
     """Declare that the files beside `file` are pullback's own."""
     _ROOMS.add(file.rsplit("/", 1)[0] + "/")
-    _OURS.clear()
+    OURS.clear()
 
 
 register_room(__file__)
@@ -65,8 +67,14 @@ def user_loc(depth: int = 1) -> Loc | None:
     frame = sys._getframe(depth)
     while frame is not None:
         code = frame.f_code
-        if not (_OURS[code] if code in _OURS else is_ours(code)):
-            return Loc(code, frame.f_lasti)
+        if not (OURS[code] if code in OURS else is_ours(code)):
+            at = code, frame.f_lasti
+            known = _KNOWN.get(at)
+            if known is None:
+                if len(_KNOWN) >= _MOST_KNOWN:
+                    _KNOWN.clear()
+                known = _KNOWN[at] = Loc(*at)
+            return known
         back = frame.f_back
         if back is None:
             return None

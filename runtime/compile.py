@@ -4,6 +4,7 @@ Knows the passes, the lowering, loading and the fast call. Programs are cached b
 content of their graph; a program keeps its machine code and captured arrays alive.
 """
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -185,15 +186,21 @@ class Program:
         """
         if self._entry is None:
             outputs = len(self.graph.outputs)
-            self._entry = self.entry(tuple(range(outputs)), self._misfit)
+            self._entry = self.entry(tuple(range(outputs)), self._refit)
+        results: Any = self._entry(*arrays)  # Any: a tuple of arrays and scalars
+        return [r if type(r) is np.ndarray else np.asarray(r) for r in results]
+
+    def _refit(self, *arrays: Any) -> object:  # Any: whatever was passed
+        """Run on copies of arrays that do not lie as the entry takes them."""
         fitted = [
             np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("=")).reshape(a.shape)
             if not (a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative)
             else a
             for a in map(np.asarray, arrays)
         ]
-        results: Any = self._entry(*fitted)  # Any: a tuple of arrays and scalars
-        return [np.asarray(r) for r in results]
+        if self._entry is None or all(map(operator.is_, fitted, arrays)):
+            return self._misfit(*arrays)
+        return self._entry(*fitted)
 
     def _misfit(self, *arrays: Any, **_: Any) -> object:  # Any: whatever was passed
         graph = self.graph

@@ -1,6 +1,6 @@
 """What a tape knows of a value beyond its type: its array, once there is one."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,14 +10,25 @@ from ..ir.types import TensorType, dtype_of
 Array = np.ndarray[Any, Any]
 
 
-class Cell:
-    """The array of a value, and how many handles the user has on it."""
+class Plan(Protocol):
+    """What computes arrays when one of them is looked at."""
 
-    __slots__ = ("array", "handles")
+    def run(self) -> None:
+        """Store the arrays in their cells."""
+
+
+class Cell:
+    """The array of a value, and how many handles the user has on it.
+
+    `plan` computes the array, where no history of the value is needed for it.
+    """
+
+    __slots__ = ("__weakref__", "array", "handles", "plan")
 
     def __init__(self, array: Array | None = None) -> None:
         self.array = array
         self.handles = 0
+        self.plan: Plan | None = None
 
 
 class Unknown(Cell):

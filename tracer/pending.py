@@ -30,10 +30,10 @@ def programs() -> int:
 
 def run(roots: Iterable[Value]) -> None:
     """Compute values and store their arrays."""
-    wanted = list(dict.fromkeys([v for v in roots if v.cell.array is None]))
+    wanted = list(dict.fromkeys([v for v in roots if not _ready(v.cell)]))
     if not wanted:
         return
-    nodes = _history(wanted)
+    nodes = history(wanted)
     inputs: list[Value] = []
     numbers: dict[Value, int] = {}
     key, arrays = _numbered(nodes, inputs, numbers)
@@ -58,6 +58,13 @@ def run(roots: Iterable[Value]) -> None:
         value.cell.array = array
     for value in outputs:
         forget(value)
+
+
+def _ready(cell: Cell) -> bool:
+    """Return whether a value has its array, by its plan where it has one."""
+    if cell.array is None and cell.plan is not None:
+        cell.plan.run()
+    return cell.array is not None
 
 
 def run_alone(node: Node) -> None:
@@ -117,7 +124,7 @@ def forget(value: Value) -> None:
         value.node = None
 
 
-def _history(roots: Sequence[Value]) -> list[Node]:
+def history(roots: Sequence[Value]) -> list[Node]:
     """Return the nodes that values need, operands first."""
     done: set[Node] = set()
     order: list[Node] = []
@@ -138,7 +145,7 @@ def _history(roots: Sequence[Value]) -> list[Node]:
         stack.append((top,))
         for x in reversed(top.operands):
             cell = x.cell
-            if cell is not None and cell.array is not None:
+            if cell is not None and (cell.array is not None or _ready(cell)):
                 continue
             node = x.node
             if node is None:
@@ -185,7 +192,7 @@ def _numbered(
                 numbers[x] = number
             part.append(number)
         if node.params:
-            part.append(_params_key(node.params))
+            part.append(params_key(node.params))
         key.append(tuple(part))
         for result in node.results:
             numbers[result] = count
@@ -193,7 +200,7 @@ def _numbered(
     return key, arrays
 
 
-def _params_key(params: Any) -> tuple[Any, ...]:
+def params_key(params: Any) -> tuple[Any, ...]:
     """Return params as something hashable, the sign of zero and NaN kept apart."""
     return tuple(
         [
@@ -252,4 +259,4 @@ def _graph(
     )
 
 
-__all__ = ["Cell", "forget", "programs", "run"]
+__all__ = ["Cell", "forget", "history", "params_key", "programs", "run"]

@@ -22,8 +22,10 @@ from . import pending
 from .array import TracedArray
 from .builders import Array, ArrayBuilder
 from .cell import Cell, again, is_known, leaf
+from .contracted import Contracted
 from .functions.table import Impl
 from .operators import Operators
+from .trail import LITERALS, Trail
 
 if TYPE_CHECKING:
     from .tape import GradientTape
@@ -33,24 +35,6 @@ if TYPE_CHECKING:
 MOST_NODES = 4096
 MOST_BYTES = 64 << 20
 _TRIM_FROM = 64
-
-# Python numbers that are part of a program; all others are inputs of it.
-_LITERALS = frozenset((0, 1, -1, 2, 0.5))
-
-
-class Contracted(Node):
-    """A sum of a product, as the user wrote it; what runs is `fma`."""
-
-    __slots__ = ("fma", "product")
-
-    def __init__(
-        self, record: Primitive, operands: tuple[Value, ...], product: Value, fma: Node
-    ) -> None:
-        super().__init__(record, operands, {}, (), fma.loc)
-        self.results = fma.results
-        self.checked = True
-        self.product = product
-        self.fma = fma
 
 
 class TapeBuilder(ArrayBuilder):
@@ -74,7 +58,7 @@ class TapeBuilder(ArrayBuilder):
         self, value: Any, dtype: DType | None = None, shape: Shape = ()
     ) -> Value:
         """Return a literal, or a leaf where the user wrote a number of no note."""
-        if self.by_user and type(value) in (float, int) and value not in _LITERALS:
+        if self.by_user and type(value) in (float, int) and value not in LITERALS:
             wanted = dtype or dtype_of(np.asarray(value).dtype)
             held = Value(TensorType(wanted, ()), None, 0)
             held.cell = Cell(np.asarray(value).astype(wanted.numpy))
@@ -110,10 +94,11 @@ class Recorder:
         self.handle = handle
         self.builder = TapeBuilder()
         self.tapes: list[GradientTape] = []  # that record now
-        self.kept: weakref.WeakSet[GradientTape] = weakref.WeakSet()
+        self.kept: dict[int, weakref.ref[GradientTape]] = {}  # by identity
         self.epoch = 0  # changes whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
+        self.trail = Trail(self.builder.nodes, self.builder.array)
         self._whole = 0  # how many want nothing flushed
         self._ran = 0  # nodes before this have run, where a handle names them
 
@@ -129,8 +114,27 @@ class Recorder:
         """Run a function on what user code passed; returns tensors of a class."""
         b = self.builder
         handle = handle or self.handle
+        trail = self.trail
+        if trail.walks and not options:
+            made = trail.quick(impl, args, handle)
+            if made is not None:
+                if trail.end - self._ran > MOST_NODES:
+                    self.flush()
+                return made
         b.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
+        key = number = None
+        start = len(b.nodes)
+        if trail.walks:
+            key, number = trail.key(impl, given, options)
+            step = trail.step
+            if key is not None and step is not None:
+                after = step.after.get(key)
+                if after is not None:
+                    made = handle(trail.follow(after, number, b.loc))
+                    if len(b.nodes) - self._ran > MOST_NODES:
+                        self.flush()
+                    return made
         b.by_user = True
         try:
             if options:
@@ -148,7 +152,10 @@ class Recorder:
             made = self.wrap(out, given, handle)
             self.flush()
             return made
-        return self.wrap(out, given, handle)
+        made = self.wrap(out, given, handle)
+        if key is not None:
+            trail.learn(key, start, made, number)
+        return made
 
     def wrap(
         self,
@@ -225,6 +232,7 @@ class Recorder:
         params: Mapping[str, Any],
     ) -> tuple[Value, ...]:
         """Record what prints, and run it now: it prints once, when it is called."""
+        self.trail.leave()
         b = self.builder
         if record.infer(*[x.type for x in operands], **params):
             made = b.apply(record, operands, params)
@@ -256,7 +264,10 @@ class Recorder:
     def look(self, value: Value) -> Array:
         """Return the array of a value, computing what it needs."""
         cell = value.cell
+        if cell.array is None and cell.plan is not None:
+            cell.plan.run()
         if cell.array is None:
+            self.trail.touched = True
             roots = [value]
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)
@@ -313,6 +324,9 @@ class Recorder:
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
         nodes = self.builder.nodes
+        if not nodes:
+            self._ran = 0
+            return
         for node in nodes:
             for r in node.results:
                 cell = r.cell
@@ -339,7 +353,8 @@ class Recorder:
         factors, which are not stored: what is added to it becomes an fma of them.
         """
         kept: set[Node] = set()
-        stack = [node for tape in self.kept for node in tape._nodes()]
+        held = [tape() for tape in self.kept.values()]
+        stack = [node for tape in held if tape is not None for node in tape._nodes()]
         for node in self.builder.nodes:
             cell = node.results[0].cell
             if cell is not None and cell.handles and node.primitive.name == "mul":

@@ -206,8 +206,8 @@ def close(
         graphs.append(dce(Graph("region", inputs, b.nodes, region.outputs, [])))
     free: dict[Value, None] = {}
     for graph in graphs:
-        free.update(dict.fromkeys(_free(graph)))
-    return list(free), [_closed(graph, list(free)) for graph in graphs]
+        free.update(dict.fromkeys(free_values(graph)))
+    return list(free), [closed(graph, list(free)) for graph in graphs]
 
 
 def _pass_guards_on(b: Builder, around: Builder) -> None:
@@ -267,7 +267,7 @@ def _is_worth_it(node: Node) -> bool:
     return not (known and all(x.type.shape == () for x in node.results))
 
 
-def _free(graph: Graph) -> list[Value]:
+def free_values(graph: Graph) -> list[Value]:
     """Return the values a region reads and does not define, in order."""
     inside = set(graph.inputs)
     for node in graph.nodes:
@@ -280,7 +280,7 @@ def _free(graph: Graph) -> list[Value]:
     ]
 
 
-def _closed(graph: Graph, free: Sequence[Value]) -> SubGraph:
+def closed(graph: Graph, free: Sequence[Value]) -> SubGraph:
     """Return a region that takes what was free in it after its inputs."""
     inputs = [*graph.inputs, *free]
     made = {x: Value(x.type, None, k) for k, x in enumerate(inputs)}
@@ -309,8 +309,8 @@ def _closed(graph: Graph, free: Sequence[Value]) -> SubGraph:
     outputs = [new(x) for x in graph.outputs]
     names = [f"x{k}" for k in range(len(fresh))]
     shown = [f"out{k}" for k in range(len(outputs))]
-    closed = Graph("region", fresh, nodes, outputs, names, output_names=shown)
-    return SubGraph(with_sizes(closed))
+    made_graph = Graph("region", fresh, nodes, outputs, names, output_names=shown)
+    return SubGraph(with_sizes(made_graph))
 
 
 def _literal(node: Node, known: dict[Any, Value], nodes: list[Node]) -> Value:

@@ -20,7 +20,8 @@ from ..ir.types import TensorType
 from . import engine
 from .builders import Array
 from .cell import Unknown, is_known, leaf
-from .recorder import Contracted, Recorder, _literal
+from .contracted import Contracted
+from .recorder import Recorder, _literal
 from .state import STATE, WATCHERS
 from .tensor import Tensor, current_recorder
 from .variable import Variable
@@ -101,6 +102,8 @@ class Recorded:
             if isinstance(step, Contracted):
                 env[step.results[0]] = b.op(step.primitive.name, *operands)
                 continue
+            if all(x not in env and is_known(x) for x in step.results):
+                continue  # looked at while the function was recorded
             self._play_custom(step, operands, env)
 
     def _play_custom(self, step: Node, operands: tuple[Value, ...], env: Env) -> None:
@@ -162,7 +165,7 @@ class Recorded:
             if isinstance(step, Assign):
                 state[id(step.variable)] = made[step.value]
                 continue
-            if _is_custom(step):
+            if is_custom(step):
                 continue  # what it stands for is computed by other nodes
             node = _made_by(step)
             operands = tuple([made[x] for x in node.operands])
@@ -198,11 +201,12 @@ class SymbolicRecorder(Recorder):
 
     def input(self, kind: TensorType) -> Value:
         """Return the value of an argument."""
-        value = self._placeholder(kind)
+        value = self.placeholder(kind)
         self.inputs.append(value)
         return value
 
-    def _placeholder(self, kind: TensorType) -> Value:
+    def placeholder(self, kind: TensorType) -> Value:
+        """Return a value that stands for what is not known yet."""
         value = Value(kind, None, len(self.placeholders))
         value.cell = Unknown(self.name)
         self.placeholders.add(value)
@@ -210,7 +214,7 @@ class SymbolicRecorder(Recorder):
 
     def read(self, variable: Variable) -> Value:
         """Return a value that stands for this read."""
-        value = self._placeholder(variable._current.type)
+        value = self.placeholder(variable._current.type)
         self.events.append((len(self.builder.nodes), Read(variable, value)))
         return value
 
@@ -252,6 +256,23 @@ class SymbolicRecorder(Recorder):
     def trim(self) -> None:
         """Keep all: it is played again."""
 
+    def here(self) -> tuple[int, int]:
+        """Return a place to take back from: the numbers of nodes and of events."""
+        return len(self.builder.nodes), len(self.events)
+
+    def take_back(self, place: tuple[int, int]) -> tuple[list[Node], list[Assign]]:
+        """Remove the nodes since a place; reads of variables stay, before it.
+
+        Returns:
+            The nodes, and the assignments among them.
+        """
+        node, event = place
+        happened = [e for _, e in self.events[event:]]
+        kept = [(node, e) for e in happened if isinstance(e, Read)]
+        self.events[event:] = kept
+        taken = self.builder.take_back(node)
+        return taken, [e for e in happened if isinstance(e, Assign)]
+
     # -- what was recorded ---------------------------------------------------------
 
     def steps_from(self, node: int, event: int) -> list[Step]:
@@ -289,9 +310,9 @@ class SymbolicRecorder(Recorder):
 
     def _record_rule(self, step: Node) -> tuple[Rule, list[Node]]:
         node, event = len(self.builder.nodes), len(self.events)
-        seeds = [self._placeholder(x.type) for x in step.results]
+        seeds = [self.placeholder(x.type) for x in step.results]
         one = len(seeds) == 1
-        vjp: Any = step.primitive.vjp  # a function: `_is_custom` has seen it
+        vjp: Any = step.primitive.vjp  # a function: `is_custom` has seen it
         cts = vjp(
             self.builder,
             seeds[0] if one else tuple(seeds),
@@ -324,7 +345,8 @@ class SymbolicRecorder(Recorder):
         return [x for x in read if x not in made]
 
 
-def _is_custom(step: Step) -> TypeGuard[Node]:
+def is_custom(step: Step) -> TypeGuard[Node]:
+    """Return whether a step is of no program: only a gradient sees it."""
     return (
         isinstance(step, Node)
         and not isinstance(step, Contracted)
@@ -333,7 +355,7 @@ def _is_custom(step: Step) -> TypeGuard[Node]:
 
 
 def _has_rule(step: Step) -> TypeGuard[Node]:
-    return _is_custom(step) and callable(step.primitive.vjp)
+    return is_custom(step) and callable(step.primitive.vjp)
 
 
 def _made_by(step: Node) -> Node:
@@ -373,4 +395,12 @@ def is_symbolic(value: Value) -> bool:
     return False
 
 
-__all__ = ["Recorded", "SymbolicRecorder", "is_recording", "is_symbolic", "recording"]
+__all__ = [
+    "Assign",
+    "Recorded",
+    "SymbolicRecorder",
+    "is_custom",
+    "is_recording",
+    "is_symbolic",
+    "recording",
+]

@@ -9,10 +9,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
-from .recorder import Contracted, Recorder
+from .contracted import Contracted
+from .known import asked, learn
+from .plans import Known, take_back
+from .recorder import Recorder
+from .rolling import roll
 from .state import STATE, WATCHERS
 from .tape_arguments import (
     USED,
@@ -26,7 +31,7 @@ from .tape_arguments import (
 from .tape_custom import REGISTERED
 from .tape_jacobian import Jacobians
 from .tensor import Tensor, current_recorder
-from .trees import flatten, unflatten
+from .trees import LEAF, flatten, unflatten
 from .variable import Variable
 
 
@@ -63,33 +68,48 @@ class GradientTape(Jacobians):
                 "Tape is still recording, This can happen if you try to re-enter an "
                 "already-active tape."
             )
-        self._check_thread()
-        recorder = current_recorder()
-        if not recorder.tapes:
-            recorder.run_group()
-            recorder.trim()
-        self._recorder = recorder
-        self._resume()
-        recorder.kept.add(self)
+        recorder = STATE.recorder or current_recorder()
+        if self._recorder is not recorder:
+            self._check_thread()
+            self._recorder = recorder
+        fresh = not recorder.tapes
+        if fresh:
+            if recorder.group:
+                recorder.run_group()
+            if recorder.builder.nodes:
+                recorder.trim()
+            fresh = not self._segments
+        self._resume(fresh)
+        recorder.kept[id(self)] = ref(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._start >= 0:
             self._pause()
 
-    def _resume(self) -> None:
+    def _resume(self, fresh: bool) -> None:
         recorder = self._on()
         self._start = len(recorder.builder.nodes)
         recorder.tapes.append(self)
         WATCHERS.set((*WATCHERS.get(), self))
         recorder.epoch += 1
+        trail = recorder.trail
+        if fresh:
+            trail.begin(self)
+            for _, value in self._watched:
+                trail.watch(value)
+        else:
+            trail.leave()
 
     def _pause(self) -> None:
         recorder = self._on()
         self._segments += recorder.builder.nodes[self._start :]
         self._start = -1
+        recorder.trail.walks = False
         recorder.tapes.remove(self)
-        WATCHERS.set(tuple([w for w in WATCHERS.get() if w is not self]))
+        watchers = WATCHERS.get()
+        rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
+        WATCHERS.set(tuple(rest))
         recorder.epoch += 1
 
     def _on(self) -> Recorder:
@@ -109,8 +129,10 @@ class GradientTape(Jacobians):
         return self._segments + self._on().builder.nodes[self._start :]
 
     def _count(self) -> int:
-        running = len(self._on().builder.nodes) - self._start if self._start >= 0 else 0
-        return len(self._segments) + running
+        before = len(self._segments)
+        if self._start < 0 or self._recorder is None:
+            return before
+        return before + len(self._recorder.builder.nodes) - self._start
 
     def _note_read(self, variable: Variable, read: Value) -> None:
         """Take a read of a variable as that variable, where it is watched."""
@@ -119,6 +141,7 @@ class GradientTape(Jacobians):
         ):
             self._reads.setdefault(id(variable), (variable, []))[1].append(read)
             self._watched.append((self._count(), read))
+            self._on().trail.watch(read)
 
     def watch(self, tensor: Any) -> None:
         """Have tensors or variables, in any nesting, on the tape from here on.
@@ -126,23 +149,29 @@ class GradientTape(Jacobians):
         Raises:
             ValueError: a leaf is not a tensor.
         """
-        leaves, _ = flatten(tensor)
+        leaves = [tensor] if isinstance(tensor, Tensor) else flatten(tensor)[0]
         for x in leaves:
             if not isinstance(x, Tensor):
                 raise ValueError(
                     "Passed in object of type "
                     f"{type(x).__name__!r} is not a tensor or a variable: {x!r}"
                 )
-            if not as_kind(x).dtype.is_float:
-                self._tell_not_float(x)
             if isinstance(x, Variable):
+                if x._current.type.dtype.kind != "f":
+                    self._tell_not_float(x)
                 self._explicit.append(x)
                 self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
                     self._recorder.epoch += 1  # the next read is a new one
             else:
-                at = self._count() if self._recorder is not None else 0
-                self._watched.append((at, x._value))
+                value = x._value
+                if value.type.dtype.kind != "f":
+                    self._tell_not_float(x)
+                if self._recorder is None:
+                    self._watched.append((0, value))
+                else:
+                    self._watched.append((self._count(), value))
+                    self._recorder.trail.watch(value)
 
     def _tell_not_float(self, x: Tensor) -> None:
         warnings.warn(
@@ -166,17 +195,19 @@ class GradientTape(Jacobians):
         try:
             yield
         finally:
-            self._resume()
+            self._resume(False)
 
     def reset(self) -> None:
         """Forget everything recorded and watched."""
+        if self._recorder is not None:
+            self._recorder.trail.leave()
         recording = self._start >= 0
         if recording:
             self._pause()
         self._clear()
         self._used = False
         if recording:
-            self._resume()
+            self._resume(False)
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
@@ -185,10 +216,14 @@ class GradientTape(Jacobians):
 
     def __del__(self) -> None:
         recorder = self._recorder
-        if recorder is None or not self._segments:
+        if recorder is None:
+            return
+        recorder.kept.pop(id(self), None)
+        if not self._segments:
             return
         self._clear()
-        recorder.kept.discard(self)
+        if recorder.trail.tape == id(self):
+            recorder.trail.leave()
         if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
 
@@ -217,7 +252,9 @@ class GradientTape(Jacobians):
             TypeError: the target is None, or holds something else than tensors.
             LookupError: a path goes through an op without a gradient.
         """
-        missing = unconnected(unconnected_gradients)
+        missing = unconnected_gradients
+        if type(missing) is not UnconnectedGradients:
+            missing = unconnected(missing)
         if self._used:
             raise RuntimeError(USED)
         if target is None:
@@ -225,20 +262,27 @@ class GradientTape(Jacobians):
                 "Argument `target` should be a list or nested structure of Tensors, "
                 "Variables or CompositeTensors to be differentiated, but received None."
             )
-        targets = tensors(target, "target")
-        leaves, structure = with_structure(sources, "sources")
+        targets = [target] if type(target) is Tensor else tensors(target, "target")
+        if isinstance(sources, Tensor):
+            leaves, structure = [sources], LEAF
+        else:
+            leaves, structure = with_structure(sources, "sources")
         recorder = self._begin()
         try:
-            with recorder.whole():
-                found = self._gradient(targets, leaves, output_gradients, missing)
+            if output_gradients is None and recorder.trail.knows(self):
+                found = self._by_trail(targets, leaves, missing)
+            else:
+                with recorder.whole():
+                    found = self._gradient(targets, leaves, output_gradients, missing)
         finally:
             if not self._persistent:
                 self._release()
-        return unflatten(structure, found)
+        return found[0] if structure is LEAF else unflatten(structure, found)
 
     def _begin(self) -> Recorder:
         """Be ready for gradients: they go to this thread's recorder."""
-        self._check_thread()
+        if self._recorder is not STATE.recorder:
+            self._check_thread()
         if not self._persistent and self._start >= 0:
             self._pause()
         self._recorder = self._recorder or current_recorder()
@@ -248,8 +292,56 @@ class GradientTape(Jacobians):
         self._used = True
         self._segments = []
         self._watched = []
-        self._on().kept.discard(self)
-        self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
+        recorder = self._on()
+        recorder.kept.pop(id(self), None)
+        if recorder.trail.tape == id(self):
+            recorder.trail.leave()
+        if self._reads:
+            self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
+
+    def _by_trail(
+        self,
+        targets: Sequence[Tensor],
+        sources: Sequence[Tensor],
+        missing: UnconnectedGradients,
+    ) -> list[Any]:
+        """Return gradients as when a tape ended here before, or learn them."""
+        recorder = self._on()
+        trail = recorder.trail
+        wanted = asked(recorder, self._reads, targets, sources, missing)
+        step = trail.step
+        known: Known | None = None
+        if wanted is not None and step is not None:
+            known = step.found.get(wanted)
+        if known is None and wanted is not None and step is not None:
+            reads = [self._own(x) for x in sources]
+            known = roll(trail, [x._value for x in targets], reads, self._watched)
+            if known is not None:
+                step.found[wanted] = known
+        if known is None:
+            start = len(recorder.builder.nodes)
+            group = dict(recorder.group)
+            with recorder.whole():
+                found = self._gradient(targets, sources, None, missing)
+            if wanted is None or step is None:
+                return found
+            known = learn(recorder, start, found)
+            if known is None:
+                return found
+            step.found[wanted] = known
+            recorder.group = group
+            take_back(recorder.builder.nodes, start)
+        trail.touched = True
+        found = known.use(trail.values, sources, self._persistent)
+        if not self._persistent:
+            take_back(recorder.builder.nodes, trail.start)
+        return found
+
+    def _own(self, x: Tensor) -> list[Value]:
+        """Return the values that stand for a source: of a variable, its reads."""
+        if isinstance(x, Variable):
+            return self._reads.get(id(x), (x, []))[1]
+        return [x._value]
 
     def _gradient(
         self,
@@ -272,12 +364,7 @@ class GradientTape(Jacobians):
             else:
                 before = cts.get(x._value)
                 cts[x._value] = seed if before is None else b.op("add", before, seed)
-        reads = [
-            self._reads.get(id(x), (x, []))[1]
-            if isinstance(x, Variable)
-            else [x._value]
-            for x in sources
-        ]
+        reads = [self._own(x) for x in sources]
         wrt = list(dict.fromkeys(v for values in reads for v in values))
         found: list[Value | None] = []
         if cts:

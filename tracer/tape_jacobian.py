@@ -10,8 +10,9 @@ from ..ir.batching import batch
 from ..ir.graph import Node, Value
 from ..ir.ops import OPS
 from ..ir.sizes import product
+from .contracted import Contracted
 from .jacobians import identity
-from .recorder import Contracted, Recorder
+from .recorder import Recorder
 from .tape_arguments import (
     USED,
     UnconnectedGradients,

@@ -44,8 +44,11 @@ class Tensor(Operators):
         value = self._value
         cell = value.cell
         cell.handles -= 1
-        if cell.handles == 0 and cell.array is not None:
-            value.node = None
+        if cell.handles == 0:
+            if cell.array is not None:
+                value.node = None
+            elif type(cell) is Cell and cell.plan is None:
+                value.cell = None
 
     def _apply(self, impl: Impl, *args: Any) -> Any:
         trace = STATE.trace
@@ -55,6 +58,12 @@ class Tensor(Operators):
             if type(x) is TracedArray:
                 return x._trace.call(impl, args, {})
         return current_recorder().call(impl, args, {})
+
+    def _binary(self, impl: Impl, x: Any, y: Any, other: Any) -> Any:
+        recorder = STATE.recorder
+        if type(other) in _QUICK and recorder is not None and STATE.trace is None:
+            return recorder.call(impl, (x, y), {})
+        return Operators._binary(self, impl, x, y, other)
 
     # -- looking -------------------------------------------------------------------
 
@@ -107,6 +116,9 @@ class Tensor(Operators):
 
 
 Tensor.plain = Tensor
+
+# what stands beside a tensor and is of no trace
+_QUICK = frozenset((Tensor, float, int))
 
 
 def _text(value: Any, exact: bool = False) -> str:

@@ -15,6 +15,13 @@ from .tensors import convert
 _LOG = logging.getLogger("pullback.tensorflow")
 _MOST_TOLD = 5
 _told: list[str] = []
+INSIDE = (
+    "Calling GradientTape.gradient on a persistent tape inside its context is "
+    "significantly less efficient than calling it outside the context (it causes the "
+    "gradient ops to be recorded on the tape, leading to increased CPU and memory "
+    "usage). Only call GradientTape.gradient inside the context if you actually want "
+    "to trace the gradient in order to compute higher order derivatives."
+)
 
 
 class GradientTape(BaseTape):
@@ -26,7 +33,7 @@ class GradientTape(BaseTape):
     """
 
     def _tell_not_float(self, x: BaseTensor) -> None:
-        if len(_told) < _MOST_TOLD:
+        if len([text for text in _told if text is not INSIDE]) < _MOST_TOLD:
             text = (
                 "The dtype of the watched tensor must be floating (e.g. tf.float32), "
                 f"got {x.dtype!r}"
@@ -72,6 +79,9 @@ class GradientTape(BaseTape):
             TypeError: the target is None, or holds something else than tensors.
             LookupError: a path goes through an op without a gradient.
         """
+        if self._persistent and self._start >= 0 and INSIDE not in _told:
+            _told.append(INSIDE)
+            _LOG.warning(INSIDE)
         if isinstance(target, IndexedSlices):
             target = target.values
         if output_gradients is not None:

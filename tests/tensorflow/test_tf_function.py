@@ -230,20 +230,6 @@ def test_python_cannot_look_at_what_has_no_value() -> None:
         "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed."
     )
     assert "choose with where, or do it outside" in error.value.__notes__[0]
-    one = tf.constant(1.0)
-    for name, call in (
-        ("cond", lambda x: tf.cond(x > 0.0, lambda: x, lambda: -x)),
-        ("case", lambda x: tf.case([(x > 0.0, lambda: x)])),
-        ("switch_case", lambda x: tf.switch_case(tf.cast(x, tf.int32), [lambda: x])),
-        (
-            "while_loop",
-            lambda x: tf.while_loop(lambda t: t < 9.0, lambda t: t + t, [x]),
-        ),
-    ):
-        with pytest.raises(
-            NotImplementedError, match=f"tf.{name} on a tensor of a func"
-        ):
-            tf.function(call)(one)
     g = tf.function(lambda x: x.numpy())
     with pytest.raises(
         TypeError, match="Python needs the value of a tensor that has no"
@@ -285,3 +271,16 @@ def test_a_signature_of_any_size() -> None:
     f = tf.function(lambda x: x * x, input_signature=[tf.TensorSpec(None)])
     assert num(f(tf.constant(3.0))) == 9.0
     assert num(gradients(f)(tf.constant([1.0, 2.0]))[0]) == [2.0, 4.0]
+
+
+def test_a_loop_with_known_bounds_has_a_gradient() -> None:
+    @tf.function
+    def power(v):
+        start = [tf.constant(0), v * 1.0]
+        return tf.while_loop(lambda i, c: i < 3, lambda i, c: (i + 1, c * c), start)[1]
+
+    v = tf.Variable(2.0)
+    assert float(power(v)) == 256.0
+    with tf.GradientTape() as tape:
+        y = power(v)
+    assert float(tape.gradient(y, v)) == 1024.0

@@ -871,3 +871,21 @@ def test_an_op_that_is_recorded_counts_for_all_sources() -> None:
         tape.watch(x)
         total = early + x
     assert [num(g) for g in tape.gradient(total, [a, x])] == [2.0, 4.0]
+
+
+def test_a_gradient_inside_a_persistent_tape_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pullback.tensorflow.tape._told", [])
+    x = tf.constant(2.0)
+    for persistent in (False, True, True):
+        with tf.GradientTape(persistent=persistent) as tape:
+            tape.watch(x)
+            y = x * x
+            assert tape.gradient(y, x).numpy() == 4.0
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert told[0].startswith(
+        "Calling GradientTape.gradient on a persistent tape inside its context is "
+        "significantly less efficient than calling it outside the context"
+    )

@@ -229,3 +229,13 @@ def test_a_loop_is_linearized() -> None:
     assert value == wanted[0]
     assert linear(t) == pytest.approx(wanted[1], rel=1e-14)
     assert linear(2 * t) == pytest.approx(2 * wanted[1], rel=1e-14)
+
+
+def test_a_tape_sees_a_loop_of_which_only_the_length_is_read() -> None:
+    x = pb.Variable(np.float64(2.0))
+    with pb.GradientTape() as tape:
+        start = (x * 1.0, 0)
+        y = pb.while_loop(lambda s: s[1] < 5, lambda s: (s[0] * 0.5, s[1] + 1), start)[
+            0
+        ]
+    assert float(tape.gradient(y, x)) == 0.5**5

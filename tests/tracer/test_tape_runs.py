@@ -197,3 +197,37 @@ def test_python_looks_at_tensors() -> None:
     assert repr(pb.Variable(1.0, name="v")) == (
         "<Variable 'v': shape=(), dtype=float64, numpy=np.float64(1.0)>"
     )
+
+
+def test_jacobians_compile_once(compiler: Any) -> None:
+    rng = np.random.default_rng(5)
+    made = []
+    for _ in range(3):
+        x = pb.constant(rng.normal(size=(7, 5)))
+        kernel = pb.Variable(rng.normal(size=(5, 10)))
+        with pb.GradientTape() as tape:
+            y = x @ kernel
+        j = tape.jacobian(y, kernel)
+        assert j.numpy().shape == (7, 10, 5, 10)
+        wanted = np.einsum("ia,jb->ijab", x.numpy(), np.eye(10))
+        np.testing.assert_allclose(j, wanted)
+        made.append(compiler.made)
+    assert made == [1, 1, 1]
+
+
+def test_hessians_compile_once(compiler: Any) -> None:
+    rng = np.random.default_rng(6)
+    data = rng.normal(size=(7, 5))
+    made = []
+    for _ in range(3):
+        w = pb.Variable(rng.normal(size=(5, 8)))
+        with pb.GradientTape() as outer:
+            with pb.GradientTape() as inner:
+                loss = pb.mean((data @ w) ** 2)
+            g = inner.gradient(loss, w)
+        h = outer.jacobian(g, w)
+        assert h.numpy().shape == (5, 8, 5, 8)
+        wanted = np.einsum("ac,bd->abcd", data.T @ data, np.eye(8)) * (2 / 56)
+        np.testing.assert_allclose(h, wanted, rtol=1e-9, atol=1e-12)
+        made.append(compiler.made)
+    assert made == [1, 1, 1]

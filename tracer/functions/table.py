@@ -49,6 +49,7 @@ def of_record(record: Primitive) -> Impl:
 
     impl.__name__ = name
     impl.__doc__ = record.doc
+    impl.weak = True  # type: ignore[attr-defined]  # numbers, arrays: see the trail
     return impl
 
 
@@ -303,6 +304,10 @@ def _by_numpy() -> dict[Callable[..., Any], Impl]:
 
 
 BY_NUMPY: Mapping[Callable[..., Any], Impl] = _by_numpy()
+
+# products take arrays as they take what is traced
+for _product in (linalg.matmul, linalg.dot, linalg.inner, linalg.outer):
+    setattr(_product, "weak", True)  # noqa: B010  # what has no place in a type
 
 
 def public_name(function: Callable[..., Any]) -> str:
