@@ -76,7 +76,7 @@ class Options:
     registers: bool = True  # small loops
     rows: bool = True  # rows of few elements
     level: int = 1  # of LLVM's pipeline
-    threads: int | None = None  # None: PULLBACK_THREADS, or as many as may run here
+    threads: int | None = None  # None: PULLBACK_THREADS, else 1
     above: int = PARTS_ABOVE  # the cost from which kernels run in parts
 
 

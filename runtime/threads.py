@@ -122,9 +122,7 @@ def _default() -> int:
                 f"PULLBACK_THREADS is a number from 1 to {MOST}, got {text!r}"
             )
         return thread_count(int(text))
-    if refusal() is not None:
-        return 1
-    return min(len(os.sched_getaffinity(0)), MOST)
+    return 1
 
 
 # -- emission --------------------------------------------------------------------------

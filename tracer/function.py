@@ -415,9 +415,8 @@ def function(
         branches: "trace" to split the program at each `if` and `while` on a traced
             value: one straight program for each path that calls take.
         max_paths: how many of them there may be for one signature.
-        threads: how many a call may use; without it PULLBACK_THREADS says, or as many
-            as may run here. Only kernels with enough work are split, and no count
-            changes a bit. 1 compiles no parts.
+        threads: how many a call may use; without it PULLBACK_THREADS says, else one.
+            Only kernels with enough work are split, and no count changes a bit.
         mode: "interpret" to run calls op by op, by NumPy, as in `pb.interpret()`.
 
     Returns:

@@ -64,7 +64,7 @@ def test_every_op_is_reached_by_random_programs() -> None:
         if seed < 100:
             graph = differentiated(made, 1)
             reached.update(n.primitive.name for n in graph.nodes)
-    # those with regions are built by tracing: ir/test_control.py has their programs
+    # those with regions are in torture/loops.py
     regions = {name for name, op in OPS.items() if isinstance(op.form, Control)}
     assert set(OPS) - reached == regions
 
