@@ -70,7 +70,8 @@ def user_loc(depth: int = 1) -> Loc | None:
         if not (OURS[code] if code in OURS else is_ours(code)):
             at = code, frame.f_lasti
             known = _KNOWN.get(at)
-            if known is None:
+            # equal code of another file is equal
+            if known is None or known.code is not code:
                 if len(_KNOWN) >= _MOST_KNOWN:
                     _KNOWN.clear()
                 known = _KNOWN[at] = Loc(*at)
