@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .active import Active, find_active
 from .builder import Builder
-from .control_adjoint import loop_vjp, switch_vjp
-from .control_revolve import revolve_vjp
 from .errors import GradientLookupError, OpTypeError
 from .forms import Control
 from .graph import Graph, Node, Value
@@ -160,6 +158,10 @@ class _Sweep:
     def _control(
         self, node: Node, cts: Sequence[Value | None]
     ) -> Sequence[Value | None]:
+        # lazy: few programs have loops
+        from .control_adjoint import loop_vjp, switch_vjp
+        from .control_revolve import revolve_vjp
+
         form = node.primitive.form
         assert isinstance(form, Control)
         if form.kind == "revolve":

@@ -19,6 +19,21 @@ ScalarBody = Callable[..., Any]
 IndexRule = Callable[..., Sequence[Any]]
 
 
+class _Plain:
+    """A form that its name says all of."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """Where an operand lies in a result: start and step along every axis."""
@@ -41,9 +56,10 @@ class Reduce:
     monoid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(_Plain):
     """Sum of products over shared labels; params lhs, rhs, out are label strings."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +80,10 @@ class Place:
     regions: Callable[..., tuple[Region, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Gather:
+class Gather(_Plain):
     """Operand 0 read at the integers of operand 1 along param `axis`; may raise."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +130,31 @@ class Control:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Print:
+class Print(_Plain):
     """Operands are shown to the caller, who makes text of them; no results."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+
+class Literal(_Plain):
     """No operands; param `value` is a scalar or a size everywhere, or an array."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Iota:
+
+class Iota(_Plain):
     """No operands; each element is its position along param `axis`."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+
+class Rows(_Plain):
     """Every row of the results from that row of the operands; param `plan` says how.
 
     Part of a program that is being lowered: no pass meets it, no op has it.
     """
+
+    __slots__ = ()
 
 
 Form = (

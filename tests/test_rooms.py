@@ -20,6 +20,9 @@ LAZY = {
     "and what explains programs",
     "ir/digest.py": "hashlib: the first array constant or program loads it",
     "ir/subgraph.py": "text writes regions, and regions are known by their text",
+    "ir/adjoint.py": "adjoints of loops, and with them the partition: few have loops",
+    "tracer/trace.py": "batching: few traces map over rows",
+    "tracer/tape_jacobian.py": "batching: few tapes ask for Jacobians",
     "ir/log.py": "logging: the first line asked for loads it",
     "ir/passes/mincut.py": "networkx is loaded by the first cut",
 }

@@ -14,13 +14,12 @@ from ..ir.errors import ArgumentError, OpTypeError
 from ..ir.forward import pushforward
 from ..ir.graph import Node, Value
 from ..ir.sizes import SizeExpr, lower_bound, product
-from ..ir.types import I64, TensorType
 from .array import TracedArray
-from .builders import ArrayBuilder
 from .function import one_class
 from .gradient import Gradient, Sources, grad, inherit
 from .identities import picked
 from .pushing import tangents_of
+from .seeds import identity
 from .trace import Trace, name_of, place_of
 from .trees import Structure, flatten, paths, unflatten
 
@@ -114,17 +113,6 @@ class Hessian(Jacobian):
 
 
 # -- all rows, all columns -------------------------------------------------------------
-
-
-def identity(b: ArrayBuilder, kind: TensorType) -> Value:
-    """Return the identity of all arrays of a type: each has a 1 in one place."""
-    count = product(kind.shape)
-    shape = (count, *kind.shape)
-    one = b.op("iota", axis=0, type=TensorType(I64, (count,)))
-    places = b.broadcast(b.op("reshape", one, shape=kind.shape), shape)
-    rows = b.op("iota", axis=0, type=TensorType(I64, shape))
-    # made of bools, so that what is 0 in it masks poles
-    return b.op("cast", b.op("eq", rows, places), dtype=kind.dtype)  # type: ignore[no-any-return]
 
 
 def by_columns(

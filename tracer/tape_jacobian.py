@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from ..ir.adjoint import pullback
-from ..ir.batching import batch
 from ..ir.graph import Node, Value
 from ..ir.ops import OPS
 from ..ir.sizes import product
 from .contracted import Contracted
-from .jacobians import identity
 from .recorder import Recorder
+from .seeds import identity
 from .tape_arguments import (
     USED,
     UnconnectedGradients,
@@ -80,6 +79,8 @@ def rows(
     if not together or any(_is_custom(node) for node in made):
         return _one_by_one(recorder, wide, back, found)
     count = wide.type.shape[0]
+    from ..ir.batching import batch  # lazy: few tapes ask for Jacobians
+
     batched = batch(b, made, {seed: wide}, count)
     results: list[Value | None] = []
     for x in found:

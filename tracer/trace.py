@@ -9,7 +9,6 @@ more: its arrays have escaped.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..ir.batching import batch
 from ..ir.errors import (
     ArgumentError,
     EscapedValue,
@@ -197,6 +196,8 @@ class Trace:
             The array of all rows for each value that depends on these.
         """
         b = self.builder
+        from ..ir.batching import batch  # lazy: few traces map over rows
+
         made = batch(b, b.take_back(start), batched, size)
         values, starts = made.values, made.starts
         self.leave(values)
