@@ -143,10 +143,15 @@ def emit_owner(
 
 
 def number_cells(buffers: Sequence[Buffer], late: frozenset[str]) -> list[Buffer]:
-    """Make cells of the buffers whose size is late; return them in order."""
+    """Make cells of the buffers that have a late size; return them in order.
+
+    The shape decides, not the bytes: a loop gives memory to what grows with its steps
+    also where a step adds nothing, as to f64[trips, 0].
+    """
     found: list[Buffer] = []
     for buffer in buffers:
-        if buffer.kind == "work" and is_late(buffer.nbytes, late):
+        grows = any(is_late(d, late) for d in buffer.type.shape)
+        if buffer.kind == "work" and grows:
             buffer.kind, buffer.number = "late", len(found)
             found.append(buffer)
     return found
