@@ -6,6 +6,7 @@ from ..ir.forms import Gather, Map, Place, ScalarBody
 from ..ir.graph import Node
 from ..ir.primitive import Primitive
 from ..ir.scalar import VOCABULARY
+from .plan import Apply, KernelPlan, Literally, Load
 
 _CACHE: dict[Any, int] = {}  # Any: (primitive, params)
 
@@ -54,3 +55,25 @@ def node_cost(node: Node) -> int:
     if isinstance(form, Gather):
         return 4
     return 0
+
+
+def plan_cost(plan: KernelPlan) -> int:
+    """Return the cost of a body in cheap instructions."""
+    return sum(
+        body_cost(s.primitive, s.params, len(s.operands)) if isinstance(s, Apply) else 1
+        for s in plan.steps
+    )
+
+
+def lane_bits(plan: KernelPlan) -> int:
+    """Return the widest element a body computes with, in bits."""
+    bits = 8
+    for step in plan.steps:
+        if (isinstance(step, Load | Apply) and step.dtype.kind != "b") or (
+            isinstance(step, Literally) and step.dtype.is_float
+        ):
+            bits = max(bits, step.dtype.bits)
+    for out in plan.outputs:
+        if out.dtype.kind != "b":
+            bits = max(bits, out.dtype.bits)
+    return bits

@@ -1,8 +1,10 @@
-"""The fixed tree of a reduction: 32 virtual lanes, folded in halves.
+"""The fixed tree of a reduction: blocks of 32 virtual lanes, folded in halves.
 
-Element r of a reduction (row-major over the reduced axes) goes to lane r mod 32, in
+Element r of a reduction (row-major over the reduced axes) belongs to block r div 16384
+and goes to lane r mod 32 of it, in ascending order; the lanes of blocks are combined in
 ascending order; then lane l takes lane l + 16, l + 8, ... l + 1. That holds on every
-target, at every vector width, for every size, so the bits never depend on them.
+target, at every vector width, for every size, so the bits never depend on them. No lane
+adds more than 512 elements, or one number for each block.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from .llvm import I64, PTR, Function, Module, Reg, const, elem_of, vec, width_of
 from .scalar import ScalarEmitter, Typed, register_type
 
 LANES = 32
+BLOCK = 1 << 14  # elements, a multiple of LANES
 
 
 def identity_of(monoid: str, dtype: DType) -> float:
@@ -132,6 +135,39 @@ def fold_function(
     while half:
         _fold_half(fn, s, monoid, dtype, ty, half)
         half //= 2
+    fn.ret()
+    return name
+
+
+def flush_function(
+    module: Module, monoid: str, dtype: DType, width: int, keep: bool = False
+) -> str:
+    """Return the function that ends a block; written once a module.
+
+    void pb_flush(ptr lanes, ptr totals, i64 count) combines `count` lanes into totals,
+    or with `keep` puts them there, and begins the lanes anew.
+    """
+    name = f"pb_{'keep' if keep else 'flush'}_{monoid}_{dtype.name}_{width}"
+    if name in module.functions:
+        return name
+    fn = module.function(name, "void", [(PTR, ""), (PTR, ""), (I64, "")])
+    lanes, totals, count = fn.args
+    elem = register_type(dtype, 1)
+    ty = vec(elem, width)
+    fn.br("loop")
+    fn.start("loop")
+    k = fn.phi(I64, const(I64, 0), "entry")
+    at, total = fn.gep(lanes, k, elem), fn.gep(totals, k, elem)
+    value = fn.load(at, ty)
+    if not keep:
+        old = Typed(fn.load(total, ty), dtype)
+        value = combine(ScalarEmitter(fn), monoid, old, Typed(value, dtype)).reg
+    fn.store(value, total)
+    fn.store(const(ty, identity_of(monoid, dtype)), at)
+    after = fn.add(k, const(I64, width))
+    fn.phi_edge(k, after, fn.block)
+    fn.cond_br(fn.icmp("slt", after, count), "loop", "done")
+    fn.start("done")
     fn.ret()
     return name
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ..ir.forms import Reduce
 from ..ir.graph import Value
 from ..ir.sizes import SizeExpr
+from .cost import plan_cost
 from .cut import BODY, STREAMS, LoopLaunch
 from .index import Size
 from .launches import OrderKey, Schedule, Whole
 from .memory import Buffer
-from .nest import plan_cost
 from .plan import Bound, Planner
 from .repeat import Repeats, describe
 

@@ -9,40 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from . import llvm
 from .body import Body, bounds_axis, storage_type
 from .collapse import collapse
-from .cost import body_cost
-from .fold import LANES, combine, fold_function, identity_of
+from .cost import lane_bits, plan_cost
+from .fold import BLOCK, LANES, combine, fold_function, identity_of
 from .index import Size, strides_of
+from .lanes import Lanes
 from .llvm import I64 as INT
 from .llvm import Function, Module, Reg, const, const_lanes, vec, width_of
-from .plan import Apply, Inside, KernelPlan, Literally, Load, Output
+from .plan import Inside, KernelPlan, Output
 from .scalar import Typed, register_type
 from .target import Target
 
 HEAVY = 40  # a body above this cost is emitted once, masked, rather than with a tail
 JOINED = 80  # the same for a body whose results have different extents
 UNROLL = 8  # columns shorter than this are folded in registers
-
-
-def plan_cost(plan: KernelPlan) -> int:
-    """Return the cost of a body in cheap instructions."""
-    return sum(
-        body_cost(s.primitive, s.params, len(s.operands)) if isinstance(s, Apply) else 1
-        for s in plan.steps
-    )
-
-
-def lane_bits(plan: KernelPlan) -> int:
-    """Return the widest element a body computes with, in bits."""
-    bits = 8
-    for step in plan.steps:
-        if (isinstance(step, Load | Apply) and step.dtype.kind != "b") or (
-            isinstance(step, Literally) and step.dtype.is_float
-        ):
-            bits = max(bits, step.dtype.bits)
-    for out in plan.outputs:
-        if out.dtype.kind != "b":
-            bits = max(bits, out.dtype.bits)
-    return bits
 
 
 def vector_width(plan: KernelPlan, target: Target) -> int:
@@ -78,9 +57,8 @@ class Nest:
         rank = len(self.plan.space)
         self.axis = rank - 1 if rank else None
         self.names = size_names
-        # of a reduction: the index its vector axis begins at, and where its lanes are
-        self.row = const(INT, 0)
-        self.memory: list[Reg] = []
+        self.row = const(INT, 0)  # element of a reduction its vector axis begins at
+        self.block: tuple[Reg, Reg] | None = None  # of the vector axis, while inside
         self.fn = self._function(name)
 
     def _function(self, name: str) -> Function:
@@ -131,6 +109,8 @@ class Nest:
     ) -> None:
         """Run `inner` for axis = start, start + by, ... < stop (maybe never)."""
         fn = self.fn
+        if self.block is not None and axis == self.axis:
+            start, stop = fn.smax(start, self.block[0]), fn.smin(stop, self.block[1])
         loop, done = fn.new_label("loop"), fn.new_label("done")
         known = stop.ref.lstrip("-").isdigit() and start.ref.lstrip("-").isdigit()
         if not (known and int(start.ref) < int(stop.ref)):
@@ -143,14 +123,35 @@ class Nest:
         opened = body.fork()
         opened.vars[axis] = var
         inner(opened)
-        following = self.following(axis, var, by)
+        following = fn.add(var, const(INT, by))
         fn.phi_edge(var, following, fn.block)
         fn.cond_br(fn.icmp("slt", following, stop), loop, done)
         fn.start(done)
 
-    def following(self, axis: int, var: Reg, by: int) -> Reg:
-        """Return what a loop variable is next."""
-        return self.fn.add(var, const(INT, by))
+    def blocks(
+        self, body: Body, run: Callable[[Body], None], end: Callable[[Reg], None]
+    ) -> None:
+        """Run `run` for every chunk of the vector axis, and `end` after every block."""
+        assert self.axis is not None
+        fn = self.fn
+        start, stop = self.share(body.size(self.plan.space[self.axis]))
+        loop, done = fn.new_label("block"), fn.new_label("done")
+        before = fn.block
+        fn.cond_br(fn.icmp("slt", start, stop), loop, done)
+        fn.start(loop)
+        first = fn.phi(INT, start, before)
+        after = fn.add(first, const(INT, BLOCK))
+        self.block = first, fn.smin(after, stop)
+        self.chunks(body.fork(), run)
+        self.block = None
+        end(first)
+        fn.phi_edge(first, after, fn.block)
+        fn.cond_br(fn.icmp("slt", after, stop), loop, done)
+        fn.start(done)
+
+    def share(self, count: Reg) -> tuple[Reg, Reg]:
+        """Return which of `count` elements of a reduction are folded here."""
+        return const(INT, 0), count
 
     def mask_from(self, start: Reg, low: Reg | None, stop: Reg) -> Reg:
         """Return which lanes from `start` on are below `stop` (and not below `low`)."""
@@ -222,6 +223,9 @@ class Nest:
         """Run the chunk behind the whole ones, if there is one."""
         fn = self.fn
         assert self.axis is not None
+        if self.block is not None:
+            self.loop(body, self.axis, whole, stop, self.width, masked)
+            return
         tail, after = fn.new_label("tail"), fn.new_label("after")
         if isinstance(self.plan.space[self.axis], int):
             fn.br(tail)
@@ -378,23 +382,13 @@ class Nest:
         """Return the results that are folded."""
         return [o for o in self.plan.outputs if o.monoid is not None]
 
-    def keeps(self, body: Body, linear: Reg) -> bool:
-        """Return whether the values of a chunk are kept instead of folded here."""
-        return False
+    def end_block(self, lanes: Lanes, first: Reg) -> None:
+        """End a block; `first` is its first element."""
+        lanes.flush()
 
-    def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
-        """Return what the lanes of a chunk have come to; `fold` is a number."""
-        return self.fn.load(at, ty)
-
-    def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
-        """Keep what the lanes of a chunk have come to."""
-        self.fn.store(value, at)
-
-    def finish(
-        self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]
-    ) -> None:
+    def finish(self, body: Body, lanes: Lanes, kept: tuple[int, ...]) -> None:
         """Fold the lanes of each result and store it at the loop variables `kept`."""
-        for out, held in zip(folds, lanes, strict=True):
+        for out, held in zip(lanes.folds, lanes.totals, strict=True):
             name = fold_function(
                 self.module, out.monoid or "", out.dtype, self.width, 1
             )

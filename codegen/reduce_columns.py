@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from . import llvm
 from .body import Body
-from .fold import LANES, combine, fold_function, identity_of
+from .fold import LANES, combine, fold_function
+from .lanes import Lanes, begins_block, has_blocks
 from .llvm import I64 as INT
-from .llvm import Reg, const, const_lanes, vec, width_of
+from .llvm import Reg, const, const_lanes, vec
 from .nest import HEAVY, Nest
 from .plan import Output
 from .scalar import Typed, register_type
@@ -39,22 +40,22 @@ class ColumnReduce:
     def _column(self, body: Body) -> None:
         """Fold one chunk of columns."""
         mask = body.lane_mask
-        held = self._lanes(self.nest.width)
+        lanes = self._lanes(self.nest.width)
 
         def row(opened: Body, linear: Reg) -> None:
-            self._accumulate(opened, linear, held)
+            self._accumulate(opened, linear, lanes.memory)
 
-        self._column_loops(body, list(self.nest.plan.reduced), const(INT, 0), row)
+        self._column_loops(body, lanes, row)
         body.lane_mask = mask
-        self._finish(body, held)
+        self._finish(body, lanes.totals)
 
     def _side_by_side(self, body: Body, columns: int) -> None:
         """Fold all columns at once; the last may be there for the lanes alone."""
         nest = self.nest
         fn, axis, width = nest.fn, len(nest.plan.space) - 1, nest.width
-        held = self._lanes(columns)
+        lanes = self._lanes(columns)
 
-        def place(opened: Body) -> list[Reg]:
+        def place(opened: Body, held: list[Reg]) -> list[Reg]:
             skip = fn.mul(opened.vars[axis], const(INT, LANES))
             return [
                 fn.gep(memory, skip, register_type(out.dtype, 1))
@@ -62,8 +63,11 @@ class ColumnReduce:
             ]
 
         def row(opened: Body, linear: Reg) -> None:
+            held = lanes.memory
             if nest.cost * (columns // width) > 4 * HEAVY:
-                nest.chunks(opened, lambda c: self._accumulate(c, linear, place(c)))
+                nest.chunks(
+                    opened, lambda c: self._accumulate(c, linear, place(c, held))
+                )
                 return
             extent = nest.plan.space[-1]
             assert isinstance(extent, int)
@@ -71,27 +75,20 @@ class ColumnReduce:
                 chunk = opened.fork()
                 chunk.vars[axis] = const(INT, first)
                 if width > 1 and first + width > extent:
-                    lanes = [int(first + k < extent) for k in range(width)]
-                    chunk.lane_mask = const_lanes(vec(llvm.I1, width), lanes)
+                    there = [int(first + k < extent) for k in range(width)]
+                    chunk.lane_mask = const_lanes(vec(llvm.I1, width), there)
                 chunk.emit_ready()
-                self._accumulate(chunk, linear, place(chunk))
+                self._accumulate(chunk, linear, place(chunk, held))
 
-        self._column_loops(body, list(nest.plan.reduced), const(INT, 0), row)
-        nest.chunks(body, lambda chunk: self._finish(chunk, place(chunk)))
+        self._column_loops(body, lanes, row)
+        nest.chunks(body, lambda chunk: self._finish(chunk, place(chunk, lanes.totals)))
 
-    def _lanes(self, columns: int) -> list[Reg]:
-        """Return memory for the lanes of each fold, filled with what changes nothing.
-
-        32 vectors a chunk of columns, chunk after chunk.
-        """
-        held = []
-        for out in self.nest.folds():
-            elem = register_type(out.dtype, 1)
-            memory = self.nest.fn.alloca(elem, LANES * columns)
-            start = identity_of(out.monoid or "", out.dtype)
-            self._fill(memory, vec(elem, self.nest.width), start, columns)
-            held.append(memory)
-        return held
+    def _lanes(self, columns: int) -> Lanes:
+        """Return the lanes of each fold: 32 vectors a chunk, chunk after chunk."""
+        nest = self.nest
+        blocks = has_blocks([nest.plan.space[a] for a in nest.plan.reduced])
+        fn, module = nest.fn, nest.module
+        return Lanes(fn, module, nest.folds(), nest.width, blocks, columns)
 
     def _accumulate(self, body: Body, linear: Reg, held: list[Reg]) -> None:
         """Combine a row's chunk into its lanes, and store what is not folded."""
@@ -129,6 +126,27 @@ class ColumnReduce:
         return fn.load(memory, vec(elem, width))
 
     def _column_loops(
+        self, body: Body, lanes: Lanes, run: Callable[[Body, Reg], None]
+    ) -> None:
+        """Run `run` for every element of the reduction, and end its blocks."""
+        if lanes.totals is lanes.memory:
+            self._loops(body, list(self.nest.plan.reduced), const(INT, 0), run)
+            return
+        fn = self.nest.fn
+
+        def row(opened: Body, linear: Reg) -> None:
+            other, same = fn.new_label("other"), fn.new_label("same")
+            fn.cond_br(begins_block(fn, linear), other, same, False)
+            fn.start(other)
+            lanes.flush()
+            fn.br(same)
+            fn.start(same)
+            run(opened, linear)
+
+        self._loops(body, list(self.nest.plan.reduced), const(INT, 0), row)
+        lanes.flush()
+
+    def _loops(
         self,
         body: Body,
         axes: list[int],
@@ -147,25 +165,7 @@ class ColumnReduce:
             linear = opened.vars[axis]
             if base.ref != "0":
                 linear = fn.add(fn.mul(base, extent), linear)
-            self._column_loops(opened, rest, linear, run)
+            self._loops(opened, rest, linear, run)
 
         extent = body.size(self.nest.plan.space[axis])
         self.nest.loop(body, axis, const(INT, 0), extent, 1, inner)
-
-    def _fill(self, memory: Reg, ty: str, value: float, columns: int) -> None:
-        """Set the lanes of columns to a constant."""
-        fn, width = self.nest.fn, width_of(ty)
-        before = fn.block
-        loop, done = fn.new_label("fill"), fn.new_label("filled")
-        fn.br(loop)
-        fn.start(loop)
-        lane = fn.phi(INT, const(INT, 0), before)
-        fn.store(
-            const(ty, value),
-            fn.gep(memory, fn.mul(lane, const(INT, width)), llvm.elem_of(ty)),
-        )
-        following = fn.add(lane, const(INT, 1))
-        fn.phi_edge(lane, following, fn.block)
-        count = LANES * columns // width
-        fn.cond_br(fn.icmp("slt", following, const(INT, count)), loop, done)
-        fn.start(done)

@@ -1,16 +1,18 @@
 """Reductions that include the last axis: the 32 lanes of one result.
 
 The lanes lie in memory between chunks; a short axis of known length folds in registers.
-`fold.py` has the law of the lanes.
+`fold.py` has the law of the lanes. Blocks of one axis are a loop; where several axes
+are folded, each chunk looks whether it is in the block of the chunk before.
 """
 
+from ..ir.sizes import product
 from . import llvm
 from .body import Body
-from .fold import LANES, combine, fold_vectors, identity_of
+from .fold import BLOCK, LANES, combine, fold_vectors, identity_of
+from .lanes import Lanes, block_of, has_blocks
 from .llvm import I64 as INT
 from .llvm import Reg, const, const_lanes, vec
 from .nest import HEAVY, Nest
-from .plan import Output
 from .scalar import Typed, register_type
 
 
@@ -19,6 +21,7 @@ class RowReduce:
 
     def __init__(self, nest: Nest) -> None:
         self.nest = nest
+        self.within: Reg | None = None  # where the number of the block is held
 
     def emit(self, body: Body) -> None:
         """Fold all reduced axes of one kept index; the last axis is among them."""
@@ -35,31 +38,45 @@ class RowReduce:
             assert isinstance(extent, int)
             self._short_row(body, extent)
             return
-        fn = self.nest.fn
-        folds = self.nest.folds()
-        lanes = []
-        for out in folds:
-            elem = register_type(out.dtype, 1)
-            held = fn.alloca(elem, LANES)
-            start = const(
-                vec(elem, self.nest.width),
-                identity_of(out.monoid or "", out.dtype),
+        nest = self.nest
+        blocks = has_blocks([nest.plan.space[a] for a in reduced])
+        lanes = Lanes(nest.fn, nest.module, nest.folds(), nest.width, blocks)
+        kept = tuple(k for k in range(len(nest.plan.space)) if k not in reduced)
+        if blocks and len(reduced) == 1:
+            axis = reduced[0]
+            nest.blocks(
+                body,
+                lambda b: self._accumulate(b, b.vars[axis], lanes),
+                lambda first: nest.end_block(lanes, first),
             )
-            for k in range(0, LANES, self.nest.width):
-                fn.store(start, fn.gep(held, const(INT, k), elem))
-            lanes.append(held)
-        self.nest.memory = lanes
-        self._reduced_loops(body, list(reduced[:-1]), const(INT, 0), folds, lanes)
-        kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
-        self.nest.finish(body, folds, lanes, kept)
+        elif blocks:
+            self._several_axes(body, list(reduced), lanes)
+        else:
+            self._reduced_loops(body, list(reduced[:-1]), const(INT, 0), lanes)
+        nest.finish(body, lanes, kept)
+
+    def _several_axes(self, body: Body, reduced: list[int], lanes: Lanes) -> None:
+        """Fold several axes, whose blocks begin anywhere in a row."""
+        nest = self.nest
+        fn = nest.fn
+        count = body.size(product([nest.plan.space[a] for a in reduced]))
+        start, stop = nest.share(count)
+        self.within = fn.alloca(INT, 1, 8)
+        some, done = fn.new_label("some"), fn.new_label("done")
+        fn.cond_br(fn.icmp("slt", start, stop), some, done)
+        fn.start(some)
+        fn.store(block_of(fn, start), self.within)
+        self._reduced_loops(body.fork(), reduced[:-1], const(INT, 0), lanes)
+        self._end_block(lanes)
+        fn.br(done)
+        fn.start(done)
 
     def _reduced_loops(
         self,
         body: Body,
         axes: list[int],
         base: Reg,
-        folds: list[Output],
-        lanes: list[Reg],
+        lanes: Lanes,
     ) -> None:
         """Loop over outer reduced axes; `base` is the row-major index so far."""
         fn = self.nest.fn
@@ -70,7 +87,7 @@ class RowReduce:
                 opened.emit_ready()
                 extent = opened.size(self.nest.plan.space[axis])
                 linear = fn.add(fn.mul(base, extent), opened.vars[axis])
-                self._reduced_loops(opened, rest, linear, folds, lanes)
+                self._reduced_loops(opened, rest, linear, lanes)
 
             outer = body.size(self.nest.plan.space[axis])
             self.nest.loop(body, axis, const(INT, 0), outer, 1, inner)
@@ -81,7 +98,7 @@ class RowReduce:
             self.nest.chunks(
                 body,
                 lambda b: self._accumulate(
-                    b, b.vars[-1 + len(self.nest.plan.space)], folds, lanes
+                    b, b.vars[-1 + len(self.nest.plan.space)], lanes
                 ),
             )
             return
@@ -92,16 +109,13 @@ class RowReduce:
                 lambda b: self._accumulate(
                     b,
                     fn.add(row, b.vars[len(self.nest.plan.space) - 1]),
-                    folds,
                     lanes,
                 ),
             )
             return
-        self._aligned_row(body, row, folds, lanes)
+        self._aligned_row(body, row, lanes)
 
-    def _aligned_row(
-        self, body: Body, row: Reg, folds: list[Output], lanes: list[Reg]
-    ) -> None:
+    def _aligned_row(self, body: Body, row: Reg, lanes: Lanes) -> None:
         """Run a row that does not begin at lane 0 in chunks that keep to the lanes."""
         fn, axis = self.nest.fn, len(self.nest.plan.space) - 1
         stop = body.size(self.nest.plan.space[-1])
@@ -118,7 +132,7 @@ class RowReduce:
             if self.nest.width > 1:
                 opened.lane_mask = self.nest.mask_from(at, const(INT, 0), stop)
             opened.emit_ready()
-            self._accumulate(opened, fn.add(row, at), folds, lanes)
+            self._accumulate(opened, fn.add(row, at), lanes)
 
         empty, some = fn.new_label("empty"), fn.new_label("some")
         fn.cond_br(fn.icmp("sgt", stop, const(INT, 0)), some, empty)
@@ -128,20 +142,37 @@ class RowReduce:
         fn.start(empty)
         self.nest.width = width
 
-    def _accumulate(
-        self, body: Body, linear: Reg, folds: list[Output], lanes: list[Reg]
-    ) -> None:
+    def _end_block(self, lanes: Lanes) -> None:
+        """End the block that the chunks so far belong to."""
+        fn = self.nest.fn
+        assert self.within is not None
+        block = fn.load(self.within, INT)
+        self.nest.end_block(lanes, fn.mul(block, const(INT, BLOCK)))
+
+    def _enter(self, linear: Reg, lanes: Lanes) -> None:
+        """Enter the block of a chunk, where the chunk before was in another one."""
+        fn = self.nest.fn
+        assert self.within is not None
+        block = block_of(fn, linear)
+        other, same = fn.new_label("other"), fn.new_label("same")
+        before = fn.load(self.within, INT)
+        fn.cond_br(fn.icmp("ne", block, before), other, same, False)
+        fn.start(other)
+        self._end_block(lanes)
+        fn.store(block, self.within)
+        fn.br(same)
+        fn.start(same)
+
+    def _accumulate(self, body: Body, linear: Reg, lanes: Lanes) -> None:
         """Combine one chunk into its lanes; `linear` is the chunk's first element."""
         fn = self.nest.fn
+        if self.within is not None:
+            self._enter(linear, lanes)
         lane = fn.and_(linear, const(INT, LANES - 1))
-        kept = self.nest.keeps(body, linear)
-        for k, (out, held) in enumerate(zip(folds, lanes, strict=True)):
-            if kept:
-                break
-            elem = register_type(out.dtype, 1)
+        for out, held in zip(lanes.folds, lanes.memory, strict=True):
             value = body.lanes(out.step)
-            at = fn.gep(held, lane, elem)
-            old = self.nest.lanes_held(k, at, value.ty)
+            at = fn.gep(held, lane, register_type(out.dtype, 1))
+            old = fn.load(at, value.ty)
             new = combine(
                 body.scalar, out.monoid or "", Typed(old, out.dtype),
                 Typed(value, out.dtype),
@@ -149,7 +180,7 @@ class RowReduce:
             mask = body.mask(out.mask)
             if mask is not None:
                 new = fn.select(mask, new, old)
-            self.nest.hold_lanes(k, at, new)
+            fn.store(new, at)
         for out in self.nest.plan.outputs:
             if out.monoid is None:
                 self.nest.store(body, out)

@@ -1,10 +1,9 @@
 """Split a loop kernel into parts that threads run at once, with the bits of one.
 
 Loops over results are split by ranges that begin at multiples of 64 elements. A fold of
-everything has one result, so it is split by lanes: of every 32 elements a part takes
-those of its own lanes, and the caller folds the 32 lanes that the parts leave. One that
-also stores is split by blocks, see `blocks.py`; or stores first and then folds, where
-computing twice costs less.
+everything has one result, so it is split by the blocks of its elements: each part
+leaves the lanes of its blocks, and the caller combines them in order (`fold.py` has the
+law).
 
 A kernel that may be split is three functions: all of it, as it runs on one thread; one
 part of it; and the one that has the kernel's name and chooses.
@@ -15,24 +14,15 @@ from typing import NamedTuple
 
 from ..ir.sizes import SizeExpr, product
 from ..ir.types import BOOL
-from . import llvm
-from .blocks import (
-    FIRST_WORD,
-    LANES_BYTES,
-    LANES_WORD,
-    STOP_WORD,
-    VALUES_BYTES,
-    VALUES_WORD,
-    emit_blocks,
-    emit_fold,
-)
-from .body import Body, bounds_axis
+from .body import Body
 from .collapse import collapse
-from .fold import LANES, fold_function
+from .cost import plan_cost
+from .fold import BLOCK, LANES, fold_function
 from .frame import OK
 from .index import Size
-from .llvm import I32, I64, PTR, Function, Module, Reg, const, vec
-from .nest import HEAVY, Nest, plan_cost, vector_width
+from .lanes import Lanes, block_of, has_blocks
+from .llvm import I32, I64, PTR, Function, Module, Reg, const
+from .nest import Nest
 from .parts import (
     PART_PARAMS,
     argument_word,
@@ -40,19 +30,22 @@ from .parts import (
     run_parts,
     thread_count,
 )
-from .plan import Inside, KernelPlan, Output
+from .plan import KernelPlan
 from .scalar import register_type
 from .sizes import emit_size
 from .target import Target
 
 UNIT = 64  # elements of the vector axis that stay together: a cache line at least
 FEW = 1024  # known columns of a fold of rows from which they are split
-SHARES = 2  # parts of 32 lanes: with more, lines of memory would lie far apart
-RING = 4  # vectors of lanes that a part keeps in registers
 NAMED = 1 << 20  # what a named size counts as where axes are compared
+MOST = 256  # blocks that parts fold before the caller combines their lanes
 
-RANGES, LANEWISE, BLOCKS = "by ranges", "by lanes", "by blocks"
-TWICE = "by ranges, then by lanes"
+LANES_BYTES = LANES * 8  # of a fold, in a block
+# What a part of a fold is given, in words: context, buffers, sizes; the memory of the
+# blocks' lanes, and the first block and the element behind the last one.
+LANES_WORD, FIRST_WORD, STOP_WORD = 3, 4, 5
+
+RANGES, BLOCKS = "by ranges", "by blocks"
 
 
 class Split(NamedTuple):
@@ -71,20 +64,12 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
     kept = [a for a in range(last + 1) if a not in plan.reduced]
     if not kept:
         extent = plan.space[last]
-        width = vector_width(plan, target)
-        stores = any(out.monoid is None for out in plan.outputs)
-        if isinstance(extent, int) and extent < 2 * LANES:
-            return None  # rows that have few lanes for each part
-        if width * SHARES > LANES or any(out.dtype is BOOL for out in plan.outputs):
+        short = last > 0 and isinstance(extent, int) and extent < UNIT
+        if short or not has_blocks(plan.space):
+            return None  # a short last axis may be no loop, whose range is cut
+        if any(out.dtype is BOOL for out in plan.outputs if out.monoid):
             return None
-        if not stores:
-            return Split(LANEWISE, last, width)
-        if plan_cost(plan) <= HEAVY:
-            inner = choose_split(collapse(storing(plan)), target)
-            return inner and Split(TWICE, last, width)
-        if last != 0 or any(fold_extent(plan, out) is None for out in plan.outputs):
-            return None
-        return Split(BLOCKS, last, UNIT)
+        return Split(BLOCKS, last, BLOCK)
     best: Split | None = None
     most = 1
     for a in kept:
@@ -98,33 +83,16 @@ def choose_split(plan: KernelPlan, target: Target) -> Split | None:
     return best
 
 
-def storing(plan: KernelPlan) -> KernelPlan:
-    """Return the part of a plan that stores."""
-    outputs = tuple([out for out in plan.outputs if out.monoid is None])
-    return plan._replace(reduced=(), outputs=outputs)
-
-
-def folding(plan: KernelPlan) -> KernelPlan:
-    """Return the part of a plan that folds."""
-    outputs = tuple([out for out in plan.outputs if out.monoid is not None])
-    return plan._replace(outputs=outputs)
-
-
-def fold_extent(plan: KernelPlan, out: Output) -> Size | None:
-    """Return below which index of the one axis a result is computed, if it is that."""
-    if out.mask is None:
-        return plan.space[0]
-    step = plan.steps[out.mask]
-    if isinstance(step, Inside) and step.parent is None and len(step.conditions) == 1:
-        index, extent = step.conditions[0]
-        if index.constant == 0 and bounds_axis(index, 0):
-            return extent
-    return None
-
-
 def work_of(plan: KernelPlan) -> Size:
     """Return what running a kernel costs, in cheap instructions of one element."""
     return product(plan.space) * (plan_cost(plan) + len(plan.outputs))
+
+
+def _share(fn: Function, units: Reg, index: Reg, count: Reg) -> tuple[Reg, Reg]:
+    """Return which of `units` the part `index` of `count` takes."""
+    following = fn.add(index, const(I64, 1))
+    low = fn.udiv(fn.mul(units, index), count)
+    return low, fn.udiv(fn.mul(units, following), count)
 
 
 class _PartNest(Nest):
@@ -140,7 +108,6 @@ class _PartNest(Nest):
         split: Split,
     ) -> None:
         self.split = split
-        self.ring: list[list[Reg]] = []  # lanes in registers, by fold
         super().__init__(module, target, name, plan, size_names)
 
     def _function(self, name: str) -> Function:
@@ -156,25 +123,29 @@ class _PartNest(Nest):
     def begin(self) -> Body:
         body = super().begin()
         fn, split = self.fn, self.split
-        if split.how == LANEWISE:
-            share = const(I64, LANES // SHARES)
-            self.low = fn.mul(share, self.index)
-            self.high = fn.add(self.low, share)
-            return body
-        self.first, extent = const(I64, 0), body.size(self.plan.space[split.axis])
+        unit = const(I64, split.unit)
         if split.how == BLOCKS:
             self.first = argument_word(fn, self.argument, FIRST_WORD, I64)
             stop = argument_word(fn, self.argument, STOP_WORD, I64)
-            extent = fn.sub(stop, self.first)
-            self.values = argument_word(fn, self.argument, VALUES_WORD, PTR)
-        unit = const(I64, split.unit)
-        units = fn.add(extent, const(I64, split.unit - 1))
-        units = fn.udiv(units, unit)
-        following = fn.add(self.index, const(I64, 1))
-        low = fn.mul(fn.udiv(fn.mul(units, self.index), self.count), unit)
-        high = fn.mul(fn.udiv(fn.mul(units, following), self.count), unit)
-        self.low, self.high = fn.add(self.first, low), fn.add(self.first, high)
+            units = block_of(
+                fn, fn.add(fn.sub(stop, self.first), const(I64, BLOCK - 1))
+            )
+            low, high = _share(fn, units, self.index, self.count)
+            self.low = fn.add(self.first, fn.mul(low, unit))
+            self.high = fn.smin(fn.add(self.first, fn.mul(high, unit)), stop)
+            return body
+        extent = body.size(self.plan.space[split.axis])
+        units = fn.udiv(fn.add(extent, const(I64, split.unit - 1)), unit)
+        low, high = _share(fn, units, self.index, self.count)
+        self.low, self.high = fn.mul(low, unit), fn.mul(high, unit)
         return body
+
+    def share(self, count: Reg) -> tuple[Reg, Reg]:
+        return (
+            (self.low, self.high)
+            if self.split.how == BLOCKS
+            else (const(I64, 0), count)
+        )
 
     def loop(
         self,
@@ -185,103 +156,21 @@ class _PartNest(Nest):
         by: int,
         inner: Callable[[Body], None],
     ) -> None:
-        if axis == self.split.axis:
-            if self.split.how == LANEWISE:
-                start = self._first(start)
-                if by == self.split.unit and RING * by >= LANES // SHARES:
-                    self._loop_in_registers(body, start, stop, inner)
-                    return
-            else:
-                start = self.fn.smax(start, self.low)
-                stop = self.fn.smin(stop, self.high)
+        fn = self.fn
+        low, high = self.low, self.high
+        if self.split.how == BLOCKS and len(self.plan.space) > 1:
+            if axis == self.axis:
+                low, high = fn.sub(low, self.row), fn.sub(high, self.row)
+                start, stop = fn.smax(start, low), fn.smin(stop, high)
+            elif axis == 0:  # the rows that have elements of this part
+                behind = body.size(product(self.plan.space[1:]))
+                behind = fn.smax(behind, const(I64, 1))
+                start = fn.smax(start, fn.udiv(low, behind))
+                rows = fn.udiv(fn.add(high, fn.sub(behind, const(I64, 1))), behind)
+                stop = fn.smin(stop, rows)
+        elif self.split.how == RANGES and axis == self.split.axis:
+            start, stop = fn.smax(start, low), fn.smin(stop, high)
         super().loop(body, axis, start, stop, by, inner)
-
-    def _loop_in_registers(
-        self, body: Body, start: Reg, stop: Reg, inner: Callable[[Body], None]
-    ) -> None:
-        """Run chunks with their lanes in a ring of registers, the next one's first."""
-        fn, axis = self.fn, self.split.axis
-        loop, left, done = (fn.new_label(x) for x in ("loop", "left", "done"))
-        folds = [
-            (vec(register_type(out.dtype, 1), self.width), register_type(out.dtype, 1))
-            for out in self.folds()
-        ]
-        found = [
-            [fn.load(fn.gep(held, lane, elem), ty) for lane in self._lanes_from(start)]
-            for held, (ty, elem) in zip(self.memory, folds, strict=True)
-        ]
-        fn.cond_br(fn.icmp("slt", start, stop), loop, done)
-        before = fn.block
-        fn.start(loop)
-        opened = body.fork()
-        var = opened.vars[axis] = fn.phi(I64, start, before)
-        phis = [[fn.phi(x.ty, x, before) for x in regs] for regs in found]
-        self.ring = [list(regs) for regs in phis]
-        inner(opened)
-        ring, self.ring = self.ring, []
-        after = self.following(axis, var, self.width)
-        fn.phi_edge(var, after, fn.block)
-        for regs, values in zip(phis, ring, strict=True):
-            for phi, value in zip(regs, values, strict=True):
-                fn.phi_edge(phi, value, fn.block)
-        fn.cond_br(fn.icmp("slt", after, stop), loop, left)
-        fn.start(left)
-        lanes = self._lanes_from(after)
-        for held, (_, elem), values in zip(self.memory, folds, ring, strict=True):
-            for lane, value in zip(lanes, values, strict=True):
-                fn.store(value, fn.gep(held, lane, elem))
-        fn.br(done)
-        fn.start(done)
-
-    def _lanes_from(self, chunk: Reg) -> list[Reg]:
-        """Return the first lane of a chunk and of those after it, up to all."""
-        fn, out = self.fn, []
-        for _ in range(LANES // SHARES // self.width):
-            out.append(fn.and_(fn.add(self.row, chunk), const(I64, LANES - 1)))
-            chunk = self.following(self.split.axis, chunk, self.width)
-        return out
-
-    def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
-        return self.ring[fold][0] if self.ring else super().lanes_held(fold, at, ty)
-
-    def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
-        if self.ring:
-            self.ring[fold] = [*self.ring[fold][1:], value]
-        else:
-            super().hold_lanes(fold, at, value)
-
-    def following(self, axis: int, var: Reg, by: int) -> Reg:
-        """Return the chunk after one: of lanes, the next one of this part."""
-        fn, after = self.fn, super().following(axis, var, by)
-        if axis != self.split.axis or self.split.how != LANEWISE:
-            return after
-        share = LANES // SHARES
-        linear = fn.add(self.row, after)
-        over = fn.icmp("eq", fn.and_(linear, const(I64, share - 1)), const(I64, 0))
-        jump = fn.select(over, const(I64, LANES - share), const(I64, 0))
-        return fn.add(after, jump)
-
-    def _first(self, start: Reg) -> Reg:
-        """Return the first chunk of this part's lanes from `start` on."""
-        fn = self.fn
-        lane = fn.and_(fn.add(self.row, start), const(I64, LANES - 1))
-        ahead = fn.select(
-            fn.icmp("slt", lane, self.high), lane, fn.add(self.low, const(I64, LANES))
-        )
-        lands = fn.select(fn.icmp("slt", lane, self.low), self.low, ahead)
-        return fn.add(fn.sub(start, lane), lands)
-
-    def keeps(self, body: Body, linear: Reg) -> bool:
-        """Put the values of a block down for who folds them."""
-        if self.split.how != BLOCKS:
-            return False
-        fn = self.fn
-        at = fn.sub(linear, self.first)
-        for k, out in enumerate(self.folds()):
-            base = fn.gep(self.values, const(I64, k * VALUES_BYTES))
-            elem = register_type(out.dtype, 1)
-            fn.store(body.lanes(out.step), fn.gep(base, at, elem))
-        return True
 
     def tail(
         self, body: Body, whole: Reg, stop: Reg, masked: Callable[[Body], None]
@@ -291,30 +180,23 @@ class _PartNest(Nest):
             return
         self.loop(body, self.split.axis, whole, stop, self.width, masked)
 
-    def finish(
-        self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]
-    ) -> None:
-        """Leave the lanes of this part to the caller, who folds them."""
+    def end_block(self, lanes: Lanes, first: Reg) -> None:
+        """Leave the lanes of a block to the caller."""
         if self.split.how == RANGES:
-            super().finish(body, folds, lanes, kept)
-        if self.split.how != LANEWISE:
+            super().end_block(lanes, first)
             return
-        fn, width = self.fn, self.width
-        shared = argument_word(fn, self.argument, LANES_WORD, PTR)
-        for k, (out, held) in enumerate(zip(folds, lanes, strict=True)):
-            elem = register_type(out.dtype, 1)
-            base = fn.gep(shared, const(I64, k * LANES_BYTES))
-            before = fn.block
-            leave, left = fn.new_label("leave"), fn.new_label("left")
-            fn.br(leave)
-            fn.start(leave)
-            lane = fn.phi(I64, self.low, before)
-            value = fn.load(fn.gep(held, lane, elem), vec(elem, width))
-            fn.store(value, fn.gep(base, lane, elem))
-            after = fn.add(lane, const(I64, width))
-            fn.phi_edge(lane, after, fn.block)
-            fn.cond_br(fn.icmp("slt", after, self.high), leave, left)
-            fn.start(left)
+        fn = self.fn
+        held = argument_word(fn, self.argument, LANES_WORD, PTR)
+        number = block_of(fn, fn.sub(first, self.first))
+        bytes_a_block = const(I64, LANES_BYTES * len(lanes.folds))
+        held = fn.gep(held, fn.mul(number, bytes_a_block))
+        lanes.flush(
+            [fn.gep(held, const(I64, LANES_BYTES * k)) for k in range(len(lanes.folds))]
+        )
+
+    def finish(self, body: Body, lanes: Lanes, kept: tuple[int, ...]) -> None:
+        if self.split.how == RANGES:
+            super().finish(body, lanes, kept)
 
 
 def find_split(plan: KernelPlan, target: Target, above: int | None) -> Split | None:
@@ -345,17 +227,7 @@ def emit_split(
     work = work_of(plan)
     whole, part = f"{name}_whole", f"{name}_part"
     emit(Nest(module, target, whole, plan, names))
-    rest = f"{name}_rest"
-    if split.how == TWICE:
-        plan, first = folding(plan), storing(plan)
-        inner = choose_split(collapse(first), target)
-        assert inner is not None, "found before"
-        emit(_PartNest(module, target, rest, first, names, inner))
-        lanewise = choose_split(collapse(plan), target)
-        assert lanewise is not None, "found before"
-        nest = _PartNest(module, target, part, plan, names, lanewise)
-    else:
-        nest = _PartNest(module, target, part, plan, names, split)
+    nest = _PartNest(module, target, part, plan, names, split)
     emit(nest)
 
     def number(fn: Function, size: Size) -> Reg:
@@ -376,29 +248,43 @@ def emit_split(
         fn.ret(OK)
         return 0
     folds = nest.folds()
-    lanes = fn.alloca(llvm.I8, LANES_BYTES * len(folds))
-    words = [*fn.args, lanes]
-    scratch = 0
-    if split.how == TWICE:
-        run_parts(fn, rest, fn.args, thread_count(fn))
-    if split.how in (LANEWISE, TWICE):
-        run_parts(fn, part, words, const(I32, SHARES))
-    else:
-        fold = f"{name}_fold"
-        emit_fold(module, fold, folds, nest.width, SHARES)
-        slot = const(I64, len(plan.slots))
-        ends = [fold_extent(nest.plan, out) for out in folds]
-        words.append(fn.load(fn.gep(fn.args[1], slot, PTR), PTR))
-        extent = number(fn, nest.plan.space[0])
-        counts = thread_count(fn), const(I32, SHARES)
-        limits = [number(fn, end) for end in ends if end is not None]
-        emit_blocks(fn, part, fold, folds, nest.width, words, extent, limits, counts)
-        scratch = VALUES_BYTES * len(folds)
-    for k, out in enumerate(folds):
-        held = fn.gep(lanes, const(I64, k * LANES_BYTES))
-        name = fold_function(module, out.monoid or "", out.dtype, nest.width, 1)
-        value = fn.call(name, register_type(out.dtype, 1), (held,))
+    held = fn.load(fn.gep(fn.args[1], const(I64, len(plan.slots)), PTR), PTR)
+    lanes = Lanes(fn, module, folds, nest.width, False)
+    extent = number(fn, product(nest.plan.space))
+    _run_blocks(fn, part, lanes, held, extent)
+    for out, memory in zip(folds, lanes.memory, strict=True):
+        fold = fold_function(module, out.monoid or "", out.dtype, nest.width, 1)
+        value = fn.call(fold, register_type(out.dtype, 1), (memory,))
         place = fn.load(fn.gep(fn.args[1], const(I64, out.slot), PTR), PTR)
         fn.store(value, place)
     fn.ret(OK)
-    return scratch
+    return MOST * LANES_BYTES * len(folds)
+
+
+def _run_blocks(fn: Function, part: str, lanes: Lanes, held: Reg, extent: Reg) -> None:
+    """Fold blocks of `extent` elements in parts, into `lanes`; `held` is scratch."""
+    job, combine, done = (fn.new_label(x) for x in ("job", "combine", "done"))
+    before = fn.block
+    fn.cond_br(fn.icmp("sgt", extent, const(I64, 0)), job, done)
+    fn.start(job)
+    first = fn.phi(I64, const(I64, 0), before)
+    after = fn.add(first, const(I64, MOST * BLOCK))
+    stop = fn.smin(after, extent)
+    run_parts(fn, part, [*fn.args, held, first, stop], thread_count(fn))
+    ran = fn.block
+    blocks = block_of(fn, fn.add(fn.sub(stop, first), const(I64, BLOCK - 1)))
+    fn.br(combine)
+    fn.start(combine)
+    number = fn.phi(I64, const(I64, 0), ran)
+    at = fn.gep(held, fn.mul(number, const(I64, LANES_BYTES * len(lanes.folds))))
+    lanes.add(
+        [fn.gep(at, const(I64, LANES_BYTES * k)) for k in range(len(lanes.folds))]
+    )
+    following = fn.add(number, const(I64, 1))
+    fn.phi_edge(number, following, fn.block)
+    again = fn.new_label("ended")
+    fn.cond_br(fn.icmp("slt", following, blocks), combine, again)
+    fn.start(again)
+    fn.phi_edge(first, after, fn.block)
+    fn.cond_br(fn.icmp("slt", after, extent), job, done)
+    fn.start(done)

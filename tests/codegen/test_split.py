@@ -83,16 +83,18 @@ def total(
     [
         ("f64[100000]", (0,), "by blocks"),
         ("f64[150000]", (0,), "by blocks"),
-        ("f64[100001]", (0,), "by lanes"),
-        ("f64[150000]", (0,), "by ranges, then by lanes"),
-        ("f64[300,700]", (0, 1), "by ranges, then by lanes"),
-        ("f64[300,700]", (0, 1), "by lanes"),
+        ("f64[100001]", (0,), "by blocks"),
+        ("f64[300,700]", (0, 1), "by blocks"),
         ("f64[300,700]", (1,), "by ranges"),
         ("f64[30,7000]", (0,), "by ranges"),
     ],
 )
-def test_how_kernels_are_split(shape: str, axes: tuple[int, ...], how: str) -> None:
-    graph = total(shape, axes, how != "by lanes", "then" not in how)
+@pytest.mark.parametrize("stores", [True, False])
+@pytest.mark.parametrize("dear", [True, False])
+def test_how_kernels_are_split(
+    shape: str, axes: tuple[int, ...], how: str, stores: bool, dear: bool
+) -> None:
+    graph = total(shape, axes, stores, dear)
     _, (lowered,) = lower([(graph, "p")], host(), above=1 << 16)
     assert set(lowered.splits.values()) == {how}
     assert lowered.parts
@@ -103,7 +105,7 @@ def test_how_kernels_are_split(shape: str, axes: tuple[int, ...], how: str) -> N
         PARTS.counts.clear()
         assert_same_bits(native(graph, split(count))([x]), wanted, f"{count} parts")
         assert PARTS.counts, "not split"
-        assert PARTS.counts[0] == (2 if how == "by lanes" else count)
+        assert PARTS.counts[0] == count
 
 
 def test_small_kernels_are_written_once() -> None:

@@ -37,7 +37,7 @@ def run(part: Callable[[int, int], int], count: int) -> int:
     return int(RUN(table[0])(table[1], held, None, count))
 
 
-def total(n: str = "4096") -> Graph:
+def total(n: str = "40960") -> Graph:
     b = new_builder()
     b.sizes = [n] if n == "n" else []
     x = b.input(parse_type(f"f64[{n}]"), "x")
@@ -50,7 +50,7 @@ def bits(results: list[np.ndarray]) -> list[bytes]:
 
 
 SPLIT = Options(threads=3, above=1)
-X = np.random.default_rng(0).normal(size=4096)
+X = np.random.default_rng(0).normal(size=40960)
 
 
 # -- jobs ------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_waiting_for_a_late_worker() -> None:
 # -- programs --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", ["4096", "n"])
+@pytest.mark.parametrize("n", ["40960", "n"])
 def test_programs_have_the_bits_of_one_thread(n: str) -> None:
     wanted = compile_graph(total(n), Options(threads=1)).run([X])
     for count in (2, 3, 4, 7):
