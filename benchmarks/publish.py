@@ -1,6 +1,6 @@
 """Measure all of it and fill docs/performance.md: one command, at most 15 minutes.
 
-    python benchmarks/publish.py [--rounds 31] [--budget 10] [--peers c,jax] [--cpu]
+    python benchmarks/publish.py [--rounds 31] [--budget 15] [--peers c,jax] [--cpu]
     python benchmarks/publish.py --render      only write the page from the records
 
 Three runs of run.py, each in a process of its own: one thread, two threads, growth.
@@ -77,7 +77,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--budget", type=float, default=10.0)
+    parser.add_argument("--budget", type=float, default=15.0)
     parser.add_argument("--peers", default="")
     parser.add_argument(
         "--cpu", action="store_true", help="processor time, where others' work disturbs"

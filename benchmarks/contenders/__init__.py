@@ -50,15 +50,14 @@ def gathered(
     """Return the contenders of names, the base first, and why others are left out.
 
     A name is that of a module, for all it has but what runs only when named, or of a
-    contender; without names all modules are meant. A library may be installed and fail
-    to load, in ways of its own: that is a reason too. Pullback itself must load, and
-    so must what is named.
+    contender. A library may be installed and fail to load, in ways of its own: that is
+    a reason too. Pullback itself must load; it is there whether named or not.
     """
     found: list[Contender] = []
     left_out: dict[str, str] = {}
     for module in MODULES:
-        prefix = tuple(n for n in names if n.split()[0].lower() == module)
-        if names and not prefix and module != BASE:
+        wanted = {n for n in names if n.split()[0].lower() == module}
+        if not wanted and module != BASE:
             continue
         try:
             made = importlib.import_module(f"contenders.{module}").load(threads)
@@ -71,12 +70,12 @@ def gathered(
         found += [
             c
             for c in made
-            if c.name == BASE
-            or c.name in prefix
-            or (not c.asked and (not names or module in prefix or module == BASE))
+            if c.name in (BASE, *wanted) or (module in wanted and not c.asked)
         ]
     known = {c.name for c in found} | set(MODULES)
-    if unknown := sorted(set(names) - known - {n.split()[0] for n in left_out}):
+    if unknown := sorted(
+        n for n in names if n not in known and n.split()[0] not in left_out
+    ):
         raise SystemExit(
             f"no contender {unknown[0]!r}: modules are {', '.join(MODULES)}; "
             f"contenders are {', '.join(sorted(c.name for c in found))}"

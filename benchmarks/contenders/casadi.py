@@ -25,21 +25,21 @@ def rosen(x: Any) -> Any:
 
 
 def elem(x: Any) -> Any:
-    return ca.sin(x) * ca.exp(-x * x) + ca.log1p(x * x)
+    return total(ca.sin(x) * ca.exp(-x * x) + ca.log1p(x * x))
 
 
 def bs(spot: Any, strike: Any, time: Any, rate: Any, vol: Any) -> Any:
     wide = vol * ca.sqrt(time)
     up = (ca.log(spot / strike) + (rate + 0.5 * vol * vol) * time) / wide
     n_up, n_down = (0.5 * (1 + ca.erf(z * 0.5**0.5)) for z in (up, up - wide))
-    return spot * n_up - strike * ca.exp(-rate * time) * n_down
+    return total(spot * n_up - strike * ca.exp(-rate * time) * n_down)
 
 
 def roots(x: Any) -> Any:
     y = x
     for _ in range(DEPTH):
         y = 0.5 * (y + x / y)
-    return y
+    return total(y)
 
 
 def logreg(w: Any, b: Any, features: Any, y: Any) -> Any:
@@ -82,18 +82,6 @@ def letter(main: Any, extra: Any, state: Any, x: Any, follows: Any) -> tuple[Any
 
 def value_and_grad(value: Any, by: list[Any]) -> list[Any]:
     return [value, *(ca.gradient(value, x) for x in by)]
-
-
-def elementwise(f: Callable[..., Any], count: int, workload: Workload) -> Any:
-    """A function of one element and its slopes, mapped over all; values are summed."""
-    if workload.single:
-        raise NotBuilt("it knows double precision alone")
-    xs = [SX.sym(f"x{k}") for k in range(count)]
-    one = ca.Function("one", xs, value_and_grad(f(*xs), xs))
-    n = workload.size[0]
-    rows = [MX.sym(f"r{k}", 1, n) for k in range(count)]
-    value, *slopes = one.map(n)(*rows)
-    return ca.Function("f", rows, [ca.sum2(value), *slopes])
 
 
 def lstm(workload: Workload) -> Any:
@@ -162,9 +150,9 @@ def ba(workload: Workload) -> Any:
 MAKERS: dict[str, Callable[[Workload], Any]] = {
     "scalar": lambda w: small(lambda x: x**2, w),
     "rosen": lambda w: small(rosen, w),
-    "elem": lambda w: elementwise(elem, 1, w),
-    "bs": lambda w: elementwise(bs, 5, w),
-    "newton": lambda w: elementwise(roots, 1, w),
+    "elem": lambda w: small(elem, w),
+    "bs": lambda w: small(bs, w),
+    "newton": lambda w: small(roots, w),
     "logreg": lambda w: small(logreg, w),
     "poisson": lambda w: small(poisson, w),
     "lstm": lstm,

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import llvmlite
 import numba
 import numpy as np
 from numba import njit
@@ -183,5 +184,9 @@ def call(workload: Workload) -> Call:
 def load(threads: int) -> list[Contender]:
     if threads > 1:
         raise OSError("written for one thread")
-    scalar(1.0)  # beside another LLVM than its own, numba imports but cannot compile
+    try:
+        scalar(1.0)
+    except Exception as error:  # it imports beside a newer llvmlite, and fails later
+        held = f"numba {numba.__version__} beside llvmlite {llvmlite.__version__}"
+        raise OSError(f"{held} does not compile: {error}") from error
     return [Contender("numba", numba.__version__, dict.fromkeys(FORMS, call))]

@@ -15,6 +15,7 @@ from .timing import Clock, difference, flat, same_bits, timed_alone, timed_pair
 
 Record = dict[str, Any]
 Say = Callable[[str], None]
+Keep = Callable[[list[Record]], None]
 
 
 class Disagreement(Exception):
@@ -45,15 +46,13 @@ def agreed(contender: Contender, given: Workload, ours: Any, theirs: Any) -> flo
     return far
 
 
-def faults(call: Call) -> int:
-    """Return the pages that a call makes the system map, the least of three."""
+def faults(call: Call, seconds: float) -> int:
+    """Return the pages that a call makes the system map: the least of some calls."""
     found = []
-    for _ in range(3):
+    for _ in range(1 if seconds > 0.1 else 3):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         call()
         found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        if not found[-1]:
-            break
     return min(found)
 
 
@@ -118,8 +117,9 @@ def measured(
         del call, result
     if not bases:
         bases.append(timed_alone(ours, rounds, budget, clock))
-    record["contenders"][BASE]["us"] = float(np.median(np.concatenate(bases))) * 1e6
-    record["faults"] = faults(ours)
+    seconds = float(np.median(np.concatenate(bases)))
+    record["contenders"][BASE]["us"] = seconds * 1e6
+    record["faults"] = faults(ours, seconds)
     record["not_built"], record["wrong"] = not_built, wrong
     gc.collect()
     return record
@@ -150,8 +150,9 @@ def session(
     budget: float = math.inf,
     clock: Clock = time.perf_counter,
     say: Say = print,
+    keep: Keep = lambda records: None,
 ) -> list[Record]:
-    """Measure workloads one after the other; says each as it is done."""
+    """Measure workloads one after the other; says and keeps each as it is done."""
     warmed = [c for c in contenders if "scalar" in c.forms]
     for contender in warmed:  # what a library does once is not a first call's time
         started(contender, workload("scalar"))
@@ -160,4 +161,5 @@ def session(
         record = measured(name, contenders, rounds, budget, clock)
         say("\n".join(lines(record)))
         records.append(record)
+        keep(records)
     return records

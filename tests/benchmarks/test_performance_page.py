@@ -50,7 +50,7 @@ def test_a_run_writes_a_record(tmp_path: Path) -> None:
     record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     assert record.keys() == {
         "machine", "versions", "date", "threads", "rounds", "clock", "left_out",
-        "workloads",
+        "whole", "workloads",
     }  # fmt: skip
     assert record["machine"].keys() == compared()["machine"].keys()
     assert [r["name"] for r in record["workloads"]] == ["scalar", "rosen_10"]
