@@ -9,7 +9,7 @@ from contenders import gathered
 from workloads import WIDE, WORKLOADS
 
 from .apart import apart, modules_of
-from .growth import grown
+from .growth import families_of, grown
 from .machine import about
 from .session import Record, lines, session
 
@@ -56,7 +56,7 @@ def run(given: argparse.Namespace, script: Path) -> int:
     modules = modules_of(peers)
     names = given.workloads or list(WORKLOADS if given.threads == 1 else WIDE)
     if given.grow:
-        record = here(given, given.workloads, ["c"])
+        record = here(given, families_of(given.workloads), ["c"])
     elif len(modules) == 1:
         record = here(given, names, peers)
     else:

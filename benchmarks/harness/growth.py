@@ -70,6 +70,13 @@ def bound(row: Record, least: float, limits: Sequence[Limit]) -> str:
     return "work"
 
 
+def families_of(names: Sequence[str]) -> list[str]:
+    """Return the families of these names, all where there is none."""
+    if unknown := [name for name in names if name not in FAMILIES]:
+        raise SystemExit(f"no family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
+    return list(names or FAMILIES)
+
+
 def grown(
     families: Sequence[str],
     contenders: Sequence[Contender],
@@ -77,10 +84,7 @@ def grown(
     budget: float,
     clock: Clock,
 ) -> Record:
-    """Measure families of workloads at four sizes; all of them where none is named."""
-    unknown = sorted(set(families) - set(FAMILIES))
-    if unknown:
-        raise SystemExit(f"no family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
+    """Measure families of workloads at four sizes."""
     by_hand = any(c.name == "C" for c in contenders)
     limits = triad(clock) if by_hand else []
     for row in limits:
@@ -88,7 +92,7 @@ def grown(
     cheapest = measured("scalar", contenders, rounds, budget, clock)
     least = cheapest["contenders"]["pullback"]["us"]
     growth = []
-    for family in families or FAMILIES:
+    for family in families:
         sizes = []
         for name in FAMILIES[family]:
             row = measured(name, contenders, rounds, budget, clock)
