@@ -1,110 +1,52 @@
-"""Time pullback against C written by hand, NumPy and JAX, interleaved in one process.
+"""Time pullback against C compiled on the spot, and against every peer installed.
 
-    python benchmarks/run.py [WORKLOAD ...] [--rounds 41] [--cpu] [--no-jax]
+    python benchmarks/run.py [WORKLOAD ...] [--rounds 31] [--peers jax,autograd]
+        [--threads 1] [--budget 20] [--json FILE] [--plot FILE] [--grow] [--cpu]
 
-Each round times every contender once, in turn, so that what disturbs the machine
-disturbs them alike; the ratio is the median over the rounds of the ratios within a
-round. One thread. Results are compared before anything is timed. `--cpu` counts the
-processor time of the process, for machines that others use too.
+Value and gradient. Each peer has a process of its own beside pullback. Results are
+compared first; then both are timed in pairs, in alternating order. A ratio is
+pullback's time over the peer's, the median over the rounds, with the interval that 95 %
+of bootstraps of the rounds have. `first call` is trace, compile and run. A pair that
+would take longer than the budget has fewer rounds, and says so. `--grow` times
+pullback, and C where there is any, at four sizes a decade apart; it takes names of
+families. `--cpu` counts the processor time of the process. `--peers` takes modules of
+`contenders/` and names of contenders: some compile for so long that they run only when
+named, as 'torch compile'.
 """
 
 import argparse
 import os
-import time
-from collections.abc import Callable
-from typing import Any
+import sys
+from pathlib import Path
 
-for _name in (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PULLBACK_THREADS",
-):  # fmt: skip
-    os.environ[_name] = "1"
-os.environ["XLA_FLAGS"] = (
-    "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-)
-
-import numpy as np  # noqa: E402 - the threads are fixed before anything is loaded
-from peers import build_c, call_c, call_jax, call_numpy  # noqa: E402
-from workloads import compiled  # noqa: E402
-
-WORKLOADS = (
-    "scalar", "rosen_10", "rosen_1000", "rosen_1000000",
-    "elem_1000", "elem_1000000", "elem_1000_f32", "elem_1000000_f32", "bs_1000000",
-    "gmm_2_5", "gmm_10_25", "gmm_32_50", "logreg", "hess_100",
-    *(f"op_{f}{t}" for t in ("", "_f32") for f in ("exp", "log", "sin", "tanh", "erf")),
-)  # fmt: skip
-CLOCK = time.perf_counter
+from harness.machine import settle
 
 
-def flat(result: Any) -> list[np.ndarray[Any, Any]]:
-    """The arrays of a result, in order."""
-    if isinstance(result, tuple | list):
-        return [a for r in result for a in flat(r)]
-    return [np.asarray(result)]
-
-
-def check(name: str, ours: Any, theirs: Any, who: str) -> None:
-    """Stop where two contenders do not compute the same."""
-    for a, b in zip(flat(ours), flat(theirs), strict=True):
-        scale = np.max(np.abs(b)) or 1.0
-        error = float(np.max(np.abs(a - b)) / scale)
-        if not error < (1e-4 if a.dtype == np.float32 else 1e-8):
-            raise SystemExit(f"{name}: {who} differs by {error:.1e}")
-
-
-def sample(call: Callable[[], Any], repeats: int) -> float:
-    start = CLOCK()
-    for _ in range(repeats):
-        call()
-    return (CLOCK() - start) / repeats
-
-
-def measure(name: str, rounds: int, library: Any, jax: bool) -> str:
-    """Time one workload; returns a line of the table."""
-    began = time.perf_counter()
-    ours, workspace = compiled(name)
-    first = ours()
-    first_call = time.perf_counter() - began
-    contenders: dict[str, Callable[[], Any]] = {"pullback": ours}
-    if library is not None and (by_hand := call_c(name, library)):
-        contenders["C"] = by_hand
-    if in_numpy := call_numpy(name):
-        contenders["NumPy"] = in_numpy
-    if jax and (in_jax := call_jax(name)):
-        contenders["JAX"] = in_jax
-    for who, call in contenders.items():
-        check(name, first, call(), who)
-    repeats = {}
-    for who, call in contenders.items():
-        once = min(sample(call, 1) for _ in range(3))
-        repeats[who] = max(1, min(2000, int(2e-3 / max(once, 1e-9))))
-    times: dict[str, list[float]] = {who: [] for who in contenders}
-    for _ in range(rounds):
-        for who, call in contenders.items():
-            times[who].append(sample(call, repeats[who]))
-    parts = [f"{name:14s} pullback {np.median(times['pullback']) * 1e6:10.3f} us"]
-    for who in ("C", "NumPy", "JAX"):
-        if who in times:
-            ratio = np.median(np.array(times["pullback"]) / np.array(times[who]))
-            theirs = np.median(times[who]) * 1e6
-            parts.append(f"{who} {theirs:10.3f} us, ratio {ratio:6.3f}")
-    parts.append(f"first call {first_call:.3f} s, workspace {workspace()} bytes")
-    return "  ".join(parts)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS))
-    parser.add_argument("--rounds", type=int, default=41)
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the options of a command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("workloads", nargs="*")
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--peers", default="", help="those alone; '' is all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds a pair")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--grow", action="store_true")
     parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--no-jax", dest="jax", action="store_false")
-    options = parser.parse_args()
-    if options.cpu:
-        global CLOCK
-        CLOCK = time.process_time
-    library = build_c()
-    for name in options.workloads:
-        print(measure(name, options.rounds, library, options.jax), flush=True)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked for; 1 where a peer does not compute what pullback does."""
+    given = parsed(arguments)
+    settle(given.threads, os.cpu_count() or 1, os.environ)
+    from harness.command import run  # what it imports reads the environment
+
+    return run(given, Path(__file__))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pullback as pb
-from workloads import elementary, rosenbrock
+from contenders.pullback import elementary, rosenbrock
 
 COUNT = 1_000_000
 

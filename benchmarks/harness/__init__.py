@@ -1,0 +1,1 @@
+"""Timing, tables and figures: what `run.py` and `publish.py` share."""
