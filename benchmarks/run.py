@@ -65,6 +65,8 @@ def measure(name: str, rounds: int, library: Any, jax: bool) -> str:
     first = ours()
     first_call = time.perf_counter() - began
     contenders: dict[str, Callable[[], Any]] = {"pullback": ours}
+    if name.split("_")[0] in ("rosen", "elem", "bs"):
+        contenders["out="] = compiled(name, into=True)[0]
     if library is not None and (by_hand := call_c(name, library)):
         contenders["C"] = by_hand
     if in_numpy := call_numpy(name):
@@ -84,9 +86,13 @@ def measure(name: str, rounds: int, library: Any, jax: bool) -> str:
     parts = [f"{name:14s} pullback {np.median(times['pullback']) * 1e6:10.3f} us"]
     for who in ("C", "NumPy", "JAX"):
         if who in times:
-            ratio = np.median(np.array(times["pullback"]) / np.array(times[who]))
-            theirs = np.median(times[who]) * 1e6
-            parts.append(f"{who} {theirs:10.3f} us, ratio {ratio:6.3f}")
+            theirs = np.array(times[who])
+            text = f"{who} {np.median(theirs) * 1e6:10.3f} us, ratio "
+            text += f"{np.median(np.array(times['pullback']) / theirs):6.3f}"
+            if "out=" in times:
+                ratio = np.median(np.array(times["out="]) / theirs)
+                text += f", with out= {ratio:6.3f}"
+            parts.append(text)
     parts.append(f"first call {first_call:.3f} s, workspace {workspace()} bytes")
     return "  ".join(parts)
 

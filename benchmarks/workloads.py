@@ -115,10 +115,19 @@ def derived(name: str) -> Any:
     return pb.value_and_grad(functions[kind])
 
 
-def compiled(name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A call of what pullback compiles, and one that returns the bytes it works in."""
+def compiled(
+    name: str, into: bool = False
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """A call of what pullback compiles, and one that returns the bytes it works in.
+
+    With `into`, gradients by all arguments are written into the same arrays each time.
+    """
     arrays: tuple[Any, ...] = data(name)
     f = derived(name)
+    if into:
+        made = tuple(np.zeros_like(a) for a in arrays)
+        out = (None, made[0] if len(made) == 1 else made)
+        return lambda: f(*arrays, out=out), lambda: f.explain(*arrays).program.workspace
     if name == "scalar":
         arrays = (float(arrays[0]),)
     return lambda: f(*arrays), lambda: f.explain(*arrays).program.workspace
