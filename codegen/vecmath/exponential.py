@@ -176,8 +176,8 @@ def _tanh_f32(k: Lanes, x: Reg) -> Reg:
     power = k.from_bits(k.exponent(k.bits(shifted)))
     *rest, last = TANH_EXP_F32
     acc = fn.fadd(r, k.num(last))
-    for c in reversed(rest):
-        acc = k.fma(acc, r, k.num(c))
+    for coefficient in reversed(rest):
+        acc = k.fma(acc, r, k.num(coefficient))
     near = fn.fcmp("olt", size, k.num(_TANH_NEAR))
     factor = TANH_EXP_F32[0]
     a = fn.select(near, size, k.num(1.0))
