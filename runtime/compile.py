@@ -87,7 +87,7 @@ class Program:
     """A graph as machine code of this process."""
 
     __slots__ = (
-        "_entry", "_printer", "graph", "library", "lowered", "seconds", "text",
+        "_entry", "_into", "_printer", "graph", "library", "lowered", "seconds", "text",
         "threads",
     )  # fmt: skip
 
@@ -107,6 +107,7 @@ class Program:
         self.text = text
         self.threads = threads
         self._entry: Callable[..., object] | None = None
+        self._into: Callable[..., object] | None = None  # that takes `out=`
         self._printer = Printer(lowered.prints, threads) if lowered.prints else None
 
     @property
@@ -125,12 +126,15 @@ class Program:
             threads=threads_text(self.threads),
         )
 
-    def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
+    def entry(
+        self, tree: Tree, miss: Callable[..., object], into: bool = False
+    ) -> Callable[..., object]:
         """Return the fast native callable.
 
         Args:
             tree: how results are arranged: nested tuples of output numbers.
             miss: called with the arguments when they do not fit exactly.
+            into: whether calls take `out=`, as `make_entry` says.
         """
         graph = self.graph
         count = self.arguments
@@ -160,6 +164,7 @@ class Program:
             context=self._context(),
             stoppable=lowered.loops,
             prints=self._printer is not None,
+            into=into,
             keep=self,
         )
 
@@ -172,25 +177,39 @@ class Program:
             return 0
         return context_of(self.lowered.grows, threads)
 
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
+    def run(
+        self, arrays: Sequence[Array], out: Sequence[Array | None] | None = None
+    ) -> list[Array]:
         """Run on arrays of the right dtypes and shapes, of any strides.
+
+        Args:
+            arrays: the inputs that are not captures.
+            out: an array for each output to be written into, or None where it is made.
 
         Returns:
             One array a result; results of rank 0 are 0-d arrays.
 
         Raises:
-            ArgumentError: an array does not fit its input.
+            ArgumentError: an array does not fit its input, or its output, or one of
+                `out` overlaps another array.
             IndexOutOfRange: a gather met an index outside its axis.
             NotPositiveDefinite, SingularMatrix: a matrix cannot be factored or solved
                 by.
         """
-        if self._entry is None:
-            outputs = len(self.graph.outputs)
-            self._entry = self.entry(tuple(range(outputs)), self._refit)
-        results: Any = self._entry(*arrays)  # Any: a tuple of arrays and scalars
+        flat = tuple(range(len(self.graph.outputs)))
+        results: Any  # a tuple of arrays and scalars
+        if out is not None:
+            if self._into is None:
+                self._into = self.entry(flat, self._refit, into=True)
+            results = self._into(*arrays, out=tuple(out))
+        else:
+            if self._entry is None:
+                self._entry = self.entry(flat, self._refit)
+            results = self._entry(*arrays)
         return [r if type(r) is np.ndarray else np.asarray(r) for r in results]
 
-    def _refit(self, *arrays: Any) -> object:  # Any: whatever was passed
+    # Any: whatever was passed
+    def _refit(self, *arrays: Any, **out: Any) -> object:
         """Run on copies of arrays that do not lie as the entry takes them."""
         fitted = [
             np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("=")).reshape(a.shape)
@@ -198,11 +217,13 @@ class Program:
             else a
             for a in map(np.asarray, arrays)
         ]
-        if self._entry is None or all(map(operator.is_, fitted, arrays)):
-            return self._misfit(*arrays)
-        return self._entry(*fitted)
+        entry = self._into if out else self._entry
+        if entry is None or all(map(operator.is_, fitted, arrays)):
+            return self._misfit(*arrays, **out)
+        return entry(*fitted, **out)
 
-    def _misfit(self, *arrays: Any, **_: Any) -> object:  # Any: whatever was passed
+    # Any: whatever was passed
+    def _misfit(self, *arrays: Any, out: Any = None) -> object:
         graph = self.graph
         if len(arrays) != self.arguments:
             raise ArgumentError(
@@ -226,7 +247,10 @@ class Program:
                         f"{graph.name}: {name} is {given}, {x.type} expected"
                         + (f" with {env}" if env else "")
                     )
-        raise ArgumentError(f"{graph.name}: an array is too large or misaligned")
+        what = "of `out` does not fit or overlaps another" if out else ""
+        raise ArgumentError(
+            f"{graph.name}: an array {what or 'is too large or misaligned'}"
+        )
 
     def _failed(
         self, code: int, node: int, index: int, axis: int, extent: int

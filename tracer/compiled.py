@@ -27,6 +27,7 @@ class Compiled:
     asked: str = ""  # which size had to be a number, though it varies, and where
     program: engine.Program | None = None
     entry: Callable[..., Any] | None = None
+    into: bool = False  # the entry takes `out=`: from the first call on that has it
     decisions: tuple[bool, ...] = ()  # their truths are its last outputs
     # the two programs of its pullback, of its derivative; Any: made above this module
     made: dict[str, Any] = field(default_factory=dict)

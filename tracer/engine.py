@@ -21,16 +21,27 @@ Array = np.ndarray[Any, Any]
 class Program(Protocol):
     """A compiled graph."""
 
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """Return the outputs for the inputs that are not captures."""
+    def run(
+        self, arrays: Sequence[Array], out: "Sequence[Array | None] | None" = None
+    ) -> list[Array]:
+        """Return the outputs for the inputs that are not captures.
+
+        Where `out` has an array for an output, it is written into that.
+        """
 
     def report(self) -> "ProgramReport":
         """Return launches, memory and times."""
 
     def entry(
-        self, tree: "int | tuple[Any, ...]", miss: Callable[..., Any]
+        self,
+        tree: "int | tuple[Any, ...]",
+        miss: Callable[..., Any],
+        into: bool = False,
     ) -> Callable[..., Any]:
-        """Return a native callable; `miss` takes the calls that do not fit."""
+        """Return a native callable; `miss` takes the calls that do not fit.
+
+        With `into` it takes `out=`.
+        """
 
 
 Compiler = Callable[..., Program]  # of a graph, and of a number of threads if asked
@@ -57,6 +68,13 @@ def _load() -> Compiler:
     from ..runtime.compile import compile_threaded as native  # lazy: costs LLVM
 
     return native
+
+
+def call_into(*args: Any) -> Any:
+    """Run a call with `out=`. Any: the arguments are those of `into.call_into`."""
+    from .into import call_into as called  # lazy: few calls have it
+
+    return called(*args)
 
 
 def explain(*args: Any) -> "Explanation":

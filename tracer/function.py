@@ -149,6 +149,8 @@ class Function:
     # -- calling -------------------------------------------------------------------
 
     def _call(self, *args: Any, **options: Any) -> Any:
+        if "out" in options and self._reader.takes_out:
+            return engine.call_into(self, options.pop("out"), args, options)
         trace = STATE.trace
         if trace is not None:
             return self._body(trace, args, options, False)
@@ -420,7 +422,8 @@ def function(
         mode: "interpret" to run calls op by op, by NumPy, as in `pb.interpret()`.
 
     Returns:
-        The compiled function, or a decorator where `fun` is not given.
+        The compiled function, or a decorator where `fun` is not given. Its calls take
+        `out=`: arrays that results are written into, arranged as they are, or None.
     """
     options: dict[str, Any] = {
         "static_argnums": static_argnums,

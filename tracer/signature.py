@@ -76,6 +76,8 @@ class Reader:
     ) -> None:
         self.name = name
         self.argument_names = _argument_names(fun)
+        # else the function's own argument of this name is meant
+        self.takes_out = "out" not in self.argument_names
         self.static_argnums = frozenset(
             n % max(len(self.argument_names), 1) if n < 0 else n for n in static_argnums
         ) | {

@@ -189,6 +189,10 @@ SCALARS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
 }
 
 
+# Kinds that are differentiated by all their arguments, in arrays that are large.
+INTO = ("rosen", "elem", "bs")
+
+
 def derived(workload: Workload, **options: Any) -> Any:
     """Return what of a workload is compiled: value and gradient, or another."""
     kind = workload.kind
@@ -223,19 +227,30 @@ def call(workload: Workload, **options: Any) -> Call:
     return run
 
 
+def into(workload: Workload, **options: Any) -> Call:
+    """Return a call that writes its gradients into the same arrays each time."""
+    arrays: tuple[Any, ...] = workload.arrays
+    f = derived(workload, **options)
+    made = tuple(np.zeros_like(a) for a in arrays)
+    out = (None, made[0] if len(made) == 1 else made)
+    return lambda: f(*arrays, out=out)
+
+
 def load(threads: int) -> list[Contender]:
-    """Return ours, and with several threads also the same on one."""
+    """Return ours, the same into memory of the caller, and on one thread of several."""
     kinds = (*SCALARS, *FUNCTIONS, "ba", "hess", "hvp", "jac")
     told = tomllib.loads(PROJECT.read_text("utf-8"))
     version = told["project"]["version"]
-    counts = {"pullback": threads}
-    if threads > 1:
-        counts["pullback 1 thread"] = 1
 
-    def form(count: int) -> Form:
-        return lambda workload: call(workload, threads=count)
+    def form(count: int, make: Callable[..., Call]) -> Form:
+        return lambda workload: make(workload, threads=count)
 
-    return [
-        Contender(name, version, dict.fromkeys(kinds, form(n)), exact=name != BASE)
-        for name, n in counts.items()
+    fresh, held = dict.fromkeys(kinds, form(threads, call)), form(threads, into)
+    out = [
+        Contender(BASE, version, fresh),
+        Contender(f"{BASE} out=", version, dict.fromkeys(INTO, held), exact=True),
     ]
+    if threads > 1:
+        alone = dict.fromkeys(kinds, form(1, call))
+        out.append(Contender(f"{BASE} 1 thread", version, alone, exact=True))
+    return out

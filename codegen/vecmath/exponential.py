@@ -4,7 +4,7 @@ With n = round(x / ln2) and r = x - n ln2, |r| <= ln2/2:
 
     exp(x)   = 2^n (1 + p),  p = expm1(r) = r + r^2 q(r)
     expm1(x) = 2^n p + (2^n - 1)
-    tanh(x)  = E / (E + 2),  E = expm1(2 |x|)
+    tanh(x)  = E / (E + 2),  E = expm1(2 |x|)   in f64
 
 r is kept as `r_high`, the exact x - n ln2_high, and n ln2_low. The method is that of
 Tang (ACM TOMS 15, 1989) and Muller (Elementary Functions, chapter 11) with FMA.
@@ -15,7 +15,9 @@ from typing import NamedTuple
 from ..llvm import Function, Reg
 from .coefficients import EXP_F32, EXP_F64, EXPM1_F32, EXPM1_F64, POW_EXP_F64
 from .lanes import Lanes
-from .special_coefficients import EXP2_F32
+from .special_coefficients import EXP2_F32, TANH_EXP_F32, TANH_F32
+
+_TANH_NEAR = 0.9  # where tanh leaves the polynomial, in f32
 
 
 class Reduced(NamedTuple):
@@ -139,6 +141,8 @@ def expm1(fn: Function, x: Reg) -> Reg:
 def tanh(fn: Function, x: Reg) -> Reg:
     """Return the hyperbolic tangent of x."""
     k = Lanes(fn, x.ty)
+    if k.fmt.bits == 32:
+        return _tanh_f32(k, x)
     half = k.at_most(fn.fabs(x), k.fmt.tanh_high)
     red = reduce(k, fn.fadd(half, half))
     power = k.from_bits(fn.add(k.exponent(red.shifted), k.word(k.fmt.one)))
@@ -152,3 +156,31 @@ def tanh(fn: Function, x: Reg) -> Reg:
     y = fn.fmul(num, inverse)
     rest = fn.fadd(k.fnma(y, den, num), k.fnma(y, den_low, num_low))
     return fn.copysign(k.fma(rest, inverse, y), x)
+
+
+def _tanh_f32(k: Lanes, x: Reg) -> Reg:
+    """Return tanh(x) as a - b/c: |x| - |x|^3/p(x^2) near 0, else 1 - 2/(exp(2|x|) + 1).
+
+    What exp(2 |x|) is off by counts only 1/sinh(2 |x|) of it in the result, so where
+    the first form ends a third and less: no low part is kept. exp(2r) has a factor that
+    makes its last coefficient 1, which saves a multiplication.
+    """
+    fn, fmt = k.fn, k.fmt
+    size = fn.fabs(x)
+    z = fn.fmul(size, size)
+    # |x| = n ln2/2 + r; the low bits of `shifted` are the exponent field of 2^n
+    magic = k.num(fmt.magic + fmt.bias)
+    bounded = k.at_most(size, fmt.tanh_high)
+    shifted = k.fma(bounded, k.num(2.0 * fmt.inv_ln2[0]), magic)
+    r = k.fma(fn.fsub(shifted, magic), k.num(-0.5 * fmt.ln2[0]), bounded)
+    power = k.from_bits(k.exponent(k.bits(shifted)))
+    *rest, last = TANH_EXP_F32
+    acc = fn.fadd(r, k.num(last))
+    for coefficient in reversed(rest):
+        acc = k.fma(acc, r, k.num(coefficient))
+    near = fn.fcmp("olt", size, k.num(_TANH_NEAR))
+    factor = TANH_EXP_F32[0]
+    a = fn.select(near, size, k.num(1.0))
+    b = fn.select(near, fn.fmul(size, z), k.num(2.0 * factor))
+    c = fn.select(near, k.poly(z, TANH_F32), k.fma(power, acc, k.num(factor)))
+    return fn.copysign(fn.fsub(a, fn.fdiv(b, c)), x)

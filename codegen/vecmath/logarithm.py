@@ -5,6 +5,8 @@ the tail is that of the series in s = f / (2 + f) (Tang, ACM TOMS 16, 1990; Ng's
 f - (f^2/2 - s (f^2/2 + R))); in f32 a polynomial in f is shorter than the division.
 """
 
+from collections.abc import Callable
+
 from ..llvm import Function, Reg
 from .coefficients import LOG_F32, LOG_F64
 from .lanes import Lanes
@@ -45,13 +47,67 @@ def _magic_bits(k: Lanes) -> Reg:
     )
 
 
-def split_any(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
-    """Return k as a float and 1 + f for x > 0, subnormal x included."""
+class Guard:
+    """Splits x and mends its logarithm; what only rare numbers need is in branches.
+
+    Subnormal numbers are raised before; 0, infinity, NaN and what is negative get their
+    due afterwards. Both is left out where all lanes are normal, positive and finite,
+    with the same bits: it is a quarter of the instructions of a logarithm.
+    """
+
+    __slots__ = ("k", "mantissa", "power", "rare", "x")
+
+    def __init__(self, k: Lanes, x: Reg) -> None:
+        fn, fmt = k.fn, k.fmt
+        self.k, self.x = k, x
+        # as unsigned integers the other normal numbers lie between two bounds
+        lowest = 1 << fmt.fraction
+        above = fn.sub(k.bits(x), k.word(lowest))
+        odd = fn.icmp("uge", above, k.word(fmt.infinity - lowest))
+        self.rare = fn.any_lane(odd)
+
+        def raised() -> tuple[Reg, ...]:
+            return _raised(k, x)
+
+        usual = (x, k.num(fmt.magic))
+        given, bias = _where(k, self.rare, usual, raised)
+        self.power, _, self.mantissa = split(k, given, bias)
+
+    def mended(self, y: Reg) -> Reg:
+        """Return the logarithm y of x with what is due where x has none."""
+        (y,) = _where(self.k, self.rare, (y,), lambda: (special(self.k, y, self.x),))
+        return y
+
+
+def _where(
+    k: Lanes, rare: Reg, usual: tuple[Reg, ...], other: Callable[[], tuple[Reg, ...]]
+) -> tuple[Reg, ...]:
+    """Return `usual`, or in a branch that is rarely taken what `other` writes."""
+    fn = k.fn
+    before, branch, join = fn.block, fn.new_label("rare"), fn.new_label("any")
+    fn.cond_br(rare, branch, join, likely=False)
+    fn.start(branch)
+    made, last = other(), fn.block
+    fn.br(join)
+    fn.start(join)
+    return tuple(
+        fn.merge(x.ty, ((x, before), (y, last)))
+        for x, y in zip(usual, made, strict=True)
+    )
+
+
+def _raised(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """Return x > 0, multiplied where it is subnormal, and the bias of its power."""
     fn, fmt = k.fn, k.fmt
     small = fn.fcmp("olt", x, k.num(fmt.smallest_normal))
     raised = fn.select(small, fn.fmul(x, k.num(2.0**fmt.fraction)), x)
     bias = fn.select(small, k.num(fmt.magic + float(fmt.fraction)), k.num(fmt.magic))
-    power, _, mantissa = split(k, raised, bias)
+    return raised, bias
+
+
+def split_any(k: Lanes, x: Reg) -> tuple[Reg, Reg]:
+    """Return k as a float and 1 + f for x > 0, subnormal x included."""
+    power, _, mantissa = split(k, *_raised(k, x))
     return power, mantissa
 
 
@@ -101,19 +157,19 @@ def log(fn: Function, x: Reg) -> Reg:
     """Return the natural logarithm of x."""
     k = Lanes(fn, x.ty)
     ln2 = k.fmt.ln2
-    power, mantissa = split_any(k, x)
-    f = fn.fsub(mantissa, k.num(1.0))
+    guard = Guard(k, x)
+    power, f = guard.power, fn.fsub(guard.mantissa, k.num(1.0))
     low = k.fma(power, k.num(ln2[1]), _tail(k, f))
     y = k.fma(power, k.num(ln2[0]), fn.fadd(f, low))
-    return special(k, y, x)
+    return guard.mended(y)
 
 
 def log2(fn: Function, x: Reg) -> Reg:
     """Return the logarithm of x to the base 2; exact for powers of two."""
     k = Lanes(fn, x.ty)
     high, low = k.fmt.inv_ln2
-    power, mantissa = split_any(k, x)
-    f = fn.fsub(mantissa, k.num(1.0))
+    guard = Guard(k, x)
+    power, f = guard.power, fn.fsub(guard.mantissa, k.num(1.0))
     # g + g_low = f - f^2/2 exactly, then times 1/ln2 with the error of the product.
     half = fn.fmul(f, k.num(-0.5))
     g = k.fma(half, f, f)
@@ -122,15 +178,15 @@ def log2(fn: Function, x: Reg) -> Reg:
     rest = fn.fadd(g_low, _cube(k, f))
     rest = k.fma(rest, k.num(high), k.fma(g, k.num(low), error))
     y = fn.fadd(power, fn.fadd(main, rest))
-    return special(k, y, x)
+    return guard.mended(y)
 
 
 def log10(fn: Function, x: Reg) -> Reg:
     """Return the logarithm of x to the base 10."""
     k = Lanes(fn, x.ty)
     (two, two_low), (high, low) = _LOG10[k.fmt.bits]
-    power, mantissa = split_any(k, x)
-    f = fn.fsub(mantissa, k.num(1.0))
+    guard = Guard(k, x)
+    power, f = guard.power, fn.fsub(guard.mantissa, k.num(1.0))
     half = fn.fmul(f, k.num(-0.5))
     g = k.fma(half, f, f)
     g_low = k.fma(half, f, fn.fsub(f, g))
@@ -141,7 +197,7 @@ def log10(fn: Function, x: Reg) -> Reg:
     base = fn.fmul(power, k.num(two))
     y, error = k.fast_two_sum(base, main)
     rest = fn.fadd(error, k.fma(power, k.num(two_low), rest))
-    return special(k, fn.fadd(y, rest), x)
+    return guard.mended(fn.fadd(y, rest))
 
 
 def log1p(fn: Function, x: Reg) -> Reg:
@@ -189,9 +245,7 @@ def log_of_sum(k: Lanes, u: Reg, c: Reg, twice: Reg | None = None) -> Reg:
 def log_pair(k: Lanes, u: Reg, c: Reg) -> tuple[Reg, Reg]:
     """Return log(u + c) as the sum of two floats, for u > 0; c is 0 for subnormal u."""
     fn, fmt = k.fn, k.fmt
-    small = fn.fcmp("olt", u, k.num(fmt.smallest_normal))
-    raised = fn.select(small, fn.fmul(u, k.num(2.0**fmt.fraction)), u)
-    bias = fn.select(small, k.num(fmt.magic + float(fmt.fraction)), k.num(fmt.magic))
+    raised, bias = _raised(k, u)
     power, f, f_low = _split_sum(k, raised, c, bias)
     main, main_low = k.two_prod(power, k.num(fmt.ln2[0]))
     main_low = k.fma(power, k.num(fmt.ln2[1]), main_low)

@@ -72,6 +72,7 @@ def make_entry(
     release: bool | None = None,
     stoppable: bool = False,
     prints: bool = False,
+    into: bool = False,
     keep: object = None,
     path: str | None = None,
 ) -> Callable[..., object]:
@@ -94,6 +95,10 @@ def make_entry(
             arrays of a call exceed 1 MiB.
         stoppable: an interrupt stops the program: it has loops.
         prints: the context has the fields of programs that print.
+        into: the call takes `out=`: arranged as `tree`, arrays that results are written
+            into and that are returned, or None for what is made; None also stands for a
+            tuple. An array must fit exactly, be C-contiguous, aligned and writable, and
+            overlap no input and no other result, else the call doesn't fit.
         keep: an object kept as long as the entry: whatever owns `address`.
         path: `native` or `ctypes` instead of the best path here.
 
@@ -107,7 +112,7 @@ def make_entry(
     """
     signature = Signature(
         inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release,
-        stoppable, prints,
+        stoppable, prints, into,
     )  # fmt: skip
     check_signature(signature)
     reason = refusal()

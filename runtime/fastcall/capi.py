@@ -28,6 +28,7 @@ _NUMPY_ABI = 0x02000000
 # CPython: PyObject, PyFloatObject, PyTupleObject, PyCapsule.
 TYPE = 8
 FLOAT_VALUE = 16
+TUPLE_SIZE = 16
 TUPLE_ITEMS = 24
 CAPSULE_POINTER = 16
 # NumPy: PyArrayObject_fields, PyArray_Descr, and the scalar objects.
@@ -117,6 +118,7 @@ def _check_python() -> None:
     _require(_word(id(value) + FLOAT_VALUE) == bits, "float")
     item = object()
     pair = (item, value)
+    _require(_word(id(pair) + TUPLE_SIZE) == 2, "tuple")
     _require(_word(id(pair) + TUPLE_ITEMS) == id(item), "tuple")
     _require(_word(id(pair) + TUPLE_ITEMS + 8) == id(value), "tuple")
     new_capsule = ctypes.PYFUNCTYPE(

@@ -9,7 +9,18 @@ this process are constants in the text: it is never stored.
 
 from dataclasses import dataclass
 
-from ...codegen.llvm import I1, I8, I32, I64, PTR, VOID, Function, Reg, const
+from ...codegen.llvm import (
+    I1,
+    I8,
+    I32,
+    I64,
+    PTR,
+    VOID,
+    Function,
+    Module,
+    Reg,
+    const,
+)
 from ...codegen.target import host
 from ..pool import POOLED_BYTES, address_reg
 from . import capi
@@ -42,6 +53,7 @@ class Support:
     int_to_f64: int
     int_to_i64: int
     destroy: int
+    apart: int
 
 
 def at(fn: Function, base: Reg, offset: int) -> Reg:
@@ -59,16 +71,20 @@ def call_api(fn: Function, name: str, ret_ty: str, *args: Reg) -> Reg:
     return fn.call_ptr(address_reg(capi.python_address(name)), ret_ty, args)
 
 
+def new_entry(module: Module, name: str = "pb_entry", linkage: str = "") -> Function:
+    """Begin the function of an entry: self, arguments, their number, keywords."""
+    params = [(PTR, ""), (PTR, ""), (I64, ""), (PTR, "")]
+    return module.function(name, PTR, params, linkage=linkage)
+
+
 def emit_entry(signature: Signature, support: Support) -> str:
     """Return the module text of an entry; its one symbol is `pb_entry`."""
     module = host().module()
-    params = [(PTR, ""), (PTR, ""), (I64, ""), (PTR, "")]
-    fn = module.function("pb_entry", PTR, params, linkage="")
-    _Entry(fn, signature, support).emit()
+    Entry(new_entry(module), signature, support).emit()
     return module.text()
 
 
-class _Entry:
+class Entry:
     """The entry being written."""
 
     def __init__(self, fn: Function, signature: Signature, support: Support) -> None:
@@ -77,22 +93,22 @@ class _Entry:
         self.support = support
         self.sizes: dict[str, Reg] = {}
         self.total: Reg = const(I64, 0)
+        # The address and bytes of each input.
+        self.spans: list[tuple[Reg, Reg]] = []
         # One cell an object made here; NULL once something else owns it.
         self.owned: list[Reg] = []
 
     def emit(self) -> None:
+        """Write the function."""
         fn, signature = self.fn, self.signature
         state, args, count, keywords = fn.args
-        exact = fn.and_(
-            fn.icmp("eq", count, const(I64, len(signature.inputs))),
-            fn.icmp("eq", keywords, NULL),
-        )
-        self._or_miss(exact)
+        self._check_call(count, keywords)
         inputs = fn.alloca(PTR, max(len(signature.inputs), 1), align=8)
         for k, spec in enumerate(signature.inputs):
             item = fn.load(at(fn, args, 8 * k), PTR)
             fn.store(self._input(spec, item), at(fn, inputs, 8 * k))
         extents = [self._extents(out) for out in signature.outputs]
+        self._check_given(args, extents)
         sizes = fn.alloca(I64, max(len(signature.sizes), 1), align=8)
         for k, name in enumerate(signature.sizes):
             fn.store(self.sizes[name], at(fn, sizes, 8 * k))
@@ -100,11 +116,21 @@ class _Entry:
         arrays = self._make_outputs(extents, outputs)
         self._run(state, inputs, sizes, outputs)
         cells = [
-            made if made is not None else self._box(out, outputs, k)
+            made if made is not None else self._own(self._box(out, outputs, k))
             for k, (out, made) in enumerate(zip(signature.outputs, arrays, strict=True))
         ]
         fn.ret(fn.load(self._wrap(signature.tree, cells), PTR))
         self._emit_tails(args, count, keywords, state)
+
+    def _check_call(self, count: Reg, keywords: Reg) -> None:
+        """Check the number of arguments, and that no keyword is given."""
+        fn = self.fn
+        expected = const(I64, len(self.signature.inputs))
+        exact = fn.icmp("eq", count, expected)
+        self._or_miss(fn.and_(exact, fn.icmp("eq", keywords, NULL)))
+
+    def _check_given(self, args: Reg, extents: list[tuple[list[Reg], Reg]]) -> None:
+        """Check what results are to be written into; here nothing is given."""
 
     def _or_miss(self, fits: Reg) -> None:
         label = self.fn.new_label("fit")
@@ -116,7 +142,9 @@ class _Entry:
     def _input(self, spec: InSpec, item: Reg) -> Reg:
         kind = self.fn.load(at(self.fn, item, capi.TYPE), I64)
         if not spec.dims:
-            return self._scalar(spec, item, kind)
+            data = self._scalar(spec, item, kind)
+            self.spans.append((data, const(I64, DTYPES[spec.dtype].itemsize)))
+            return data
         self._or_miss(self._fits(spec, item, kind))
         dims = self.fn.load(at(self.fn, item, capi.ARRAY_DIMS), PTR)
         elements: Reg = const(I64, DTYPES[spec.dtype].itemsize)
@@ -125,7 +153,9 @@ class _Entry:
             self._extent(dim, extent)
             elements = self.fn.mul(elements, extent)
         self.total = self.fn.add(self.total, elements)
-        return self.fn.load(at(self.fn, item, capi.ARRAY_DATA), PTR)
+        data = self.fn.load(at(self.fn, item, capi.ARRAY_DATA), PTR)
+        self.spans.append((data, elements))
+        return data
 
     def _extent(self, dim: int | str, extent: Reg) -> None:
         if isinstance(dim, int):
@@ -136,8 +166,14 @@ class _Entry:
             self._or_miss(self.fn.icmp("ne", extent, const(I64, 1)))
             self.sizes[dim] = extent
 
-    def _fits(self, spec: InSpec, item: Reg, kind: Reg) -> Reg:
-        """Check that an object is exactly an ndarray of the dtype and rank.
+    def _fits(
+        self,
+        spec: InSpec | OutSpec,
+        item: Reg,
+        kind: Reg,
+        flags: int = capi.C_CONTIGUOUS | capi.ALIGNED,
+    ) -> Reg:
+        """Check that an object is exactly an ndarray of the dtype, rank and flags.
 
         The fields are read only where the type is exactly ndarray.
         """
@@ -149,9 +185,8 @@ class _Entry:
         same = fn.icmp("eq", key, const(I64, capi.dtype_key(spec.dtype)))
         rank = fn.load(at(fn, item, capi.ARRAY_ND), I32)
         same = fn.and_(same, fn.icmp("eq", rank, const(I32, len(spec.dims))))
-        flags = fn.load(at(fn, item, capi.ARRAY_FLAGS), I32)
-        wanted = const(I32, capi.C_CONTIGUOUS | capi.ALIGNED)
-        return fn.and_(same, fn.icmp("eq", fn.and_(flags, wanted), wanted))
+        held, wanted = fn.load(at(fn, item, capi.ARRAY_FLAGS), I32), const(I32, flags)
+        return fn.and_(same, fn.icmp("eq", fn.and_(held, wanted), wanted))
 
     def _scalar(self, spec: InSpec, item: Reg, kind: Reg) -> Reg:
         """Return the address of a 0-d value: in its object, or in a slot here."""
@@ -244,20 +279,25 @@ class _Entry:
     def _make_outputs(
         self, extents: list[tuple[list[Reg], Reg]], outputs: Reg
     ) -> list[Reg | None]:
-        """Make the result arrays and fill the address list; None for a 0-d result."""
+        """Fill the address list; returns the cells, None for a 0-d result."""
         fn = self.fn
         made: list[Reg | None] = []
         pairs = zip(self.signature.outputs, extents, strict=True)
         for k, (out, (dims, size)) in enumerate(pairs):
-            if out.dims:
-                array = self._make_array(out, dims, size)
-                made.append(self._own(array))
-                data = fn.load(at(fn, array, capi.ARRAY_DATA), PTR)
-            else:
-                made.append(None)
-                data = fn.alloca(I64, align=8)
+            cell, data = self._make_output(k, out, dims, size)
+            made.append(cell)
             fn.store(data, at(fn, outputs, 8 * k))
         return made
+
+    def _make_output(
+        self, k: int, out: OutSpec, dims: list[Reg], size: Reg
+    ) -> tuple[Reg | None, Reg]:
+        """Return the cell of a result, None for a 0-d one, and where it is written."""
+        if not out.dims:
+            return None, self.fn.alloca(I64, align=8)
+        array = self._make_array(out, dims, size)
+        cell = self._own(array)
+        return cell, self.fn.load(at(self.fn, array, capi.ARRAY_DATA), PTR)
 
     def _make_array(self, out: OutSpec, dims: list[Reg], size: Reg) -> Reg:
         fn = self.fn
@@ -291,12 +331,11 @@ class _Entry:
         """Make a NumPy scalar of a 0-d result."""
         fn = self.fn
         slot = fn.load(at(fn, outputs, 8 * index), PTR)
-        value = fn.call_ptr(
+        return fn.call_ptr(
             address_reg(capi.numpy_address("PyArray_Scalar")),
             PTR,
             [slot, address_reg(id(DTYPES[out.dtype])), NULL],
         )
-        return self._own(value)
 
     def _wrap(self, tree: Tree, cells: list[Reg]) -> Reg:
         """Return the cell of the result; a tuple takes its items over."""

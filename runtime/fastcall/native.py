@@ -17,6 +17,7 @@ from ..pool import POOLED_BYTES, address_reg, immortal, pool
 from . import capi, emit
 from .emit import NULL, at, call_api
 from .interrupt import RAISED
+from .into import emit_apart, emit_entry_into
 from .spec import DTYPES, Signature
 
 _CAPSULE_NAME = b"pullback.fastcall"
@@ -53,7 +54,8 @@ def make_native(
 ) -> Callable[..., object]:
     """Return the builtin that calls a program; see `make_entry`."""
     support = _support()
-    library = _entry_library(emit.emit_entry(signature, support))
+    write = emit_entry_into if signature.into else emit.emit_entry
+    library = _entry_library(write(signature, support))
     method = _MethodDef(
         b"compiled", library.address("pb_entry"), capi.METH_FASTCALL_KEYWORDS, None
     )
@@ -87,9 +89,12 @@ def _support() -> emit.Support:
     _emit_int(module, "pb_int_to_f64", "PyLong_AsDouble", "double")
     _emit_int(module, "pb_int_to_i64", "PyLong_AsLongLong", I64)
     _emit_destroy(module)
+    emit_apart(module)
     library = Library(emit_object_quickly(module.text(), host()))
     immortal(library)
-    names = ("large", "take", "give", "fail", "int_to_f64", "int_to_i64", "destroy")
+    names = (
+        "large", "take", "give", "fail", "int_to_f64", "int_to_i64", "destroy", "apart",
+    )  # fmt: skip
     support = emit.Support(*(library.address(f"pb_{name}") for name in names))
     for dtype in DTYPES.values():
         # Entries hold their addresses without references.

@@ -100,21 +100,25 @@ def make_portable(
     words = ctypes.c_int64 * len(signature.sizes)
 
     def call(*args: object, **keywords: object) -> object:
-        if keywords or len(args) != count:
+        wanted = keywords if signature.into else {}
+        if (keywords and [*wanted] != ["out"]) or len(args) != count:
             return miss(*args, **keywords)
         sizes: dict[str, int] = {}
         try:
             pairs = zip(signature.inputs, args, strict=True)
             inputs = [_argument(spec, value, sizes) for spec, value in pairs]
+            size_words = words(*(sizes[name] for name in signature.sizes))
+            shapes = shapes_of(ctypes.addressof(size_words))
+            given: dict[int, np.ndarray[Any, Any]] = {}
+            _match(signature, signature.tree, wanted.get("out"), shapes, given)
+            _demand_apart(inputs, [*given.values()])
         except _Misfit:
-            return miss(*args)
-        size_words = words(*(sizes[name] for name in signature.sizes))
-        shapes = shapes_of(ctypes.addressof(size_words))
-        if shapes is None:
-            return miss(*args)
+            return miss(*args, **keywords)
         results = [
-            np.empty(shape, DTYPES[out.dtype])
-            for out, shape in zip(signature.outputs, shapes, strict=True)
+            given[k] if k in given else np.empty(shape, DTYPES[out.dtype])
+            for k, (out, shape) in enumerate(
+                zip(signature.outputs, shapes, strict=True)
+            )
         ]
         status = Status()
         local = kind.from_buffer_copy(kind.from_address(context))
@@ -136,7 +140,7 @@ def make_portable(
                 code, status.node, status.index, status.axis, status.extent
             )
             raise error if isinstance(error, BaseException) else TypeError(error)
-        return _arrange(signature.tree, results)
+        return _arrange(signature.tree, results, given)
 
     return PortableEntry(call, keep)
 
@@ -199,11 +203,49 @@ def _aligned(size: int) -> tuple[object, int | None]:
     return owner, (_address(owner) + 63) & ~63
 
 
-def _arrange(tree: Tree, results: list[np.ndarray[Any, Any]]) -> object:
+def _match(
+    signature: Signature,
+    tree: Tree,
+    item: Any,
+    shapes: list[list[int]],
+    given: dict[int, np.ndarray[Any, Any]],
+) -> None:
+    """Collect what is given for the results of a tree, by their numbers."""
+    if item is None:
+        return
+    if isinstance(tree, tuple):
+        if type(item) is not tuple or len(item) != len(tree):
+            raise _Misfit
+        for child, part in zip(tree, item, strict=True):
+            _match(signature, child, part, shapes, given)
+        return
+    spec = InSpec("out", signature.outputs[tree].dtype, tuple(shapes[tree]))
+    if type(item) is not np.ndarray or not item.flags.writeable:
+        raise _Misfit
+    given[tree] = _argument(spec, item, {})
+
+
+def _demand_apart(
+    inputs: list[np.ndarray[Any, Any]], given: list[np.ndarray[Any, Any]]
+) -> None:
+    """Raise _Misfit where memory that is written overlaps other memory."""
+    spans = [(_address(x), _address(x) + x.nbytes) for x in [*inputs, *given]]
+    for k in range(len(inputs), len(spans)):
+        for low, high in spans[:k]:
+            if max(low, spans[k][0]) < min(high, spans[k][1]):
+                raise _Misfit
+
+
+def _arrange(
+    tree: Tree,
+    results: list[np.ndarray[Any, Any]],
+    given: dict[int, np.ndarray[Any, Any]],
+) -> object:
     if isinstance(tree, int):
         # Indexing by () makes a scalar of a 0-d array.
-        return results[tree] if results[tree].ndim else results[tree][()]
-    return tuple(_arrange(child, results) for child in tree)
+        whole = results[tree].ndim or tree in given
+        return results[tree] if whole else results[tree][()]
+    return tuple(_arrange(child, results, given) for child in tree)
 
 
 class _Shapes:
@@ -219,8 +261,8 @@ class _Shapes:
         )
         self._compute = _Extents(self._library.address("pb_extents"))
 
-    def __call__(self, sizes: int) -> list[list[int]] | None:
-        """Return a shape a result; None where one is negative or overflows."""
+    def __call__(self, sizes: int) -> list[list[int]]:
+        """Return a shape a result; raise _Misfit where one is negative or overflows."""
         extents = (ctypes.c_int64 * sum(self._ranks))()
         self._compute(sizes, ctypes.addressof(extents))
         shapes: list[list[int]] = []
@@ -232,7 +274,7 @@ class _Shapes:
             for extent in shape:
                 size *= extent
                 if extent < 0 or size >= 1 << 63:
-                    return None
+                    raise _Misfit
             shapes.append(shape)
         return shapes
 

@@ -75,6 +75,8 @@ class Signature:
     """An interrupt stops the program: it has loops."""
     prints: bool = False
     """The context is as long as that of programs that print."""
+    into: bool = False
+    """The call takes `out=`: arrays of the caller that results are written into."""
 
 
 def leaves_of(tree: Tree) -> Iterator[int]:

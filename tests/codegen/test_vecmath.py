@@ -215,6 +215,11 @@ def test_a_nan_of_any_payload_stays_one(name):
     for sign in (0x7FF, 0xFFF):
         x = (payloads | np.uint64(sign << 52)).view(np.float64)
         assert np.isnan(kernel(*[x] * kernel.args)).all()
+    short = np.array([1, 0xFFF, 0x800, 1 << 21, (1 << 22) + 0x801], np.uint32)
+    kernel = ulp.Kernel(name, "f32", 8)
+    for sign in (0xFF, 0x1FF):
+        x = (short | np.uint32(sign << 23)).view(np.float32)
+        assert np.isnan(kernel(*[x] * kernel.args)).all()
 
 
 def test_subnormal_results_are_rounded_once():

@@ -12,6 +12,9 @@ from derive_coefficients import Spec, show
 
 HALF_LN2 = 0.34668
 Z_HYPER = HALF_LN2**2
+TANH_NEAR = 0.9
+Z_TANH = TANH_NEAR**2 * 1.0002
+K_TANH = mp.mpf(361) / 32  # by which a polynomial of degree 6 has 1 for r^6
 Z_ATAN = float((mp.sqrt(2) - 1) ** 2) * 1.0002
 LOW_ROOT, HIGH_ROOT = float(mp.sqrt(0.5)) * 0.9999, float(mp.sqrt(2)) * 1.0001
 ERFC_SHIFT = 2.5
@@ -27,6 +30,16 @@ def _sinh_tail(z: mp.mpf) -> mp.mpf:
 def _cosh_tail(z: mp.mpf) -> mp.mpf:
     r = mp.sqrt(z)
     return (mp.cosh(r) - 1 - z / 2) / z**2
+
+
+def _tanh_near(z: mp.mpf) -> mp.mpf:
+    r = mp.sqrt(z)
+    return r**3 / (r - mp.tanh(r))
+
+
+def _tanh_weight(z: mp.mpf) -> mp.mpf:
+    near = _tanh_near(z)
+    return (z + Z_TANH / 50) / near**2 * mp.sqrt(z) / mp.tanh(mp.sqrt(z))
 
 
 def _exp2_tail(g: mp.mpf) -> mp.mpf:
@@ -99,6 +112,11 @@ def _cot_pi(z: mp.mpf) -> mp.mpf:
 ROOT = mp.findroot(mp.digamma, mp.mpf("1.46"))
 
 SPECS = (
+    Spec("TANH_F32", _tanh_near, _tanh_weight, 0, Z_TANH, 4, "f32",
+         "r^3 / (r - tanh(r)), z = r^2"),
+    Spec("TANH_EXP_F32", lambda r: K_TANH * mp.exp(2 * r) - r**6,
+         lambda r: 1 / (K_TANH * mp.exp(2 * r)), -HALF_LN2 / 2, HALF_LN2 / 2, 6, "f32",
+         "361/32 exp(2r) - r^6, relative to the former"),
     Spec("EXP2_F32", _exp2_tail, _exp2_weight, -0.5002, 0.5002, 6, "f32",
          "(2^g - 1 - g ln2) / g^2"),
     Spec("SINH_F64", _sinh_tail, lambda z: z + Z_HYPER / 50, 0, Z_HYPER, 6, "f64",
