@@ -196,6 +196,9 @@ class _PartNest(Nest):
                 stop = self.fn.smin(stop, self.high)
         super().loop(body, axis, start, stop, by, inner)
 
+    def whole(self, axis: int) -> bool:
+        return axis != self.split.axis
+
     def _loop_in_registers(
         self, body: Body, start: Reg, stop: Reg, inner: Callable[[Body], None]
     ) -> None:
