@@ -22,11 +22,11 @@ LEAST_PRODUCT = 8 * 1024 * 1024  # bytes of a product that is made again
 SHORT = 32  # its multiplications an element
 
 Place = int | Run
-Item = tuple[Place, Sliced | None, Launch]
+Item = tuple[Place, list[Sliced], Launch]  # the ways a launch can be sliced
 
 
 def make_again(
-    made: Sequence[Made], forms: Sequence[Sliced | None], places: Sequence[Place]
+    made: Sequence[Made], forms: Sequence[list[Sliced]], places: Sequence[Place]
 ) -> list[Place]:
     """Return the launches and loops, cheap values made again where they are read.
 
@@ -50,7 +50,7 @@ class _Again:
     def __init__(
         self,
         made: Sequence[Made],
-        forms: Sequence[Sliced | None],
+        forms: Sequence[list[Sliced]],
         places: Sequence[Place],
     ) -> None:
         self.places = places
@@ -58,7 +58,7 @@ class _Again:
         self.items: list[Item] = []
         for place in places:
             if isinstance(place, Run):
-                self.items += [(place, x, launch) for x, launch in place.items]
+                self.items += [(place, [x], launch) for x, launch in place.items]
             else:
                 self.items.append((place, forms[place], made[place][1]))
         self.makers: dict[Buffer, tuple[Sliced, Launch]] = {}
@@ -69,19 +69,19 @@ class _Again:
         for item in self.items:
             for k in reads_of(item[2]):
                 readers.setdefault(item[2].buffers[k], []).append(item)
-        for place, form, launch in self.items:
-            if form is None or len(launch.writes) != 1:
+        for place, forms, launch in self.items:
+            if len(launch.writes) != 1:
                 continue
             (slot,) = launch.writes
             buffer = launch.buffers[slot]
             others = [x for x in readers.get(buffer, ()) if x[0] is not place]
-            if (
-                others
-                and buffer.kind == "work"
-                and self._pays(form, launch, slot)
-                and all(_reads_slice(x, buffer, form, slot) for x in others)
-            ):
-                self.makers[buffer] = (form, launch)
+            if not others or buffer.kind != "work":
+                continue
+            for form in forms:
+                if all(_reads_slice(x, buffer, form, slot) for x in others):
+                    if self._pays(form, launch, slot):
+                        self.makers[buffer] = (form, launch)
+                    break
 
     def _pays(self, form: Sliced, launch: Launch, slot: int) -> bool:
         """Return whether making a slice costs less than its way through memory."""
@@ -89,7 +89,8 @@ class _Again:
         def moved(k: int) -> int:
             buffer = launch.buffers[k]
             kept = buffer in self.makers
-            return 0 if kept else form.advance[k] * buffer.type.dtype.bits // 8
+            elements = 0 if kept else form.elements(buffer, k)
+            return elements * buffer.type.dtype.bits // 8
 
         plan = form.plan
         if isinstance(plan, ContractPlan):
@@ -161,12 +162,14 @@ class _Again:
 
 def _reads_slice(item: Item, buffer: Buffer, maker: Sliced, slot: int) -> bool:
     """Return whether a launch reads of a buffer the slice it is at and nothing else."""
-    place, form, launch = item
-    if not isinstance(place, Run) or form is None or form.extent != maker.extent:
+    place, forms, launch = item
+    if not isinstance(place, Run):
         return False
-    by = maker.advance[slot]
+    (form,) = forms
+    if form.extent != maker.extent:
+        return False
     return all(
-        form.advance[k] == by and stays_inside(form.plan, launch, k, by)
+        form.advance[k] == maker.advance[slot] and stays_inside(form, launch, k)
         for k in reads_of(launch)
         if launch.buffers[k] is buffer
     )

@@ -17,7 +17,7 @@ from .index import Index
 from .llvm import I64 as INT
 from .llvm import Reg, const, vec
 from .nest import Nest
-from .plan import Apply, Divides, Inside, KernelPlan, Load, Position, Step
+from .plan import Apply, Divides, Inside, KernelPlan, Load, Output, Position, Step
 
 FEWEST = 4  # rows for which one is computed that is copied
 FAR = -(1 << 40)  # a row whose diagonals are outside of every array
@@ -80,7 +80,7 @@ def find_band(plan: KernelPlan) -> Band | None:
     axis = last - 1
     if plan.reduced or axis < 0:
         return None
-    if any(out.monoid is not None or out.mask is not None for out in plan.outputs):
+    if any(out != Output(out.step, out.slot, out.dtype, None) for out in plan.outputs):
         return None
     rows: dict[int, int] = {}  # positions of the row: step and constant
     columns: dict[int, int] = {}

@@ -370,7 +370,8 @@ class Nest:
         fn = self.fn
         shape: tuple[Size, ...] = tuple(self.plan.space[a] for a in axes)
         offset: Reg | None = None
-        for a, stride in zip(axes, strides_of(shape), strict=True):
+        strides = strides_of(shape) if out.strides is None else out.strides
+        for a, stride in zip(axes, strides, strict=True):
             term = body.vars[a]
             if stride != 1:
                 term = fn.mul(term, body.size(stride))

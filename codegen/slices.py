@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..ir.types import TensorType
 from .again import make_again
 from .memory import Buffer
-from .sliced import Made, Run, Sliced, reads_of, sliced
+from .sliced import Made, Run, Sliced, reads_of, shortened, sliced
 
 LEAST_SAVED = 512 * 1024  # bytes that are read again while they are in the cache
 LEAST_A_TURN = 16 * 1024  # the same of one slice
@@ -29,7 +29,7 @@ def in_slices(made: Sequence[Made]) -> list[Made]:
     while waiting:
         first, rest = waiting[0], waiting[1:]
         run = _collect(made, forms, first, rest[:AHEAD])
-        if run is None or _saved(run) < max(LEAST_SAVED, LEAST_A_TURN * run.extent):
+        if run is None:
             places.append(first)
             waiting = rest
             continue
@@ -62,18 +62,25 @@ def _readers(made: Sequence[Made], places: Sequence[int | Run]) -> dict[Buffer, 
 
 
 def _collect(
-    made: Sequence[Made], forms: Sequence[Sliced | None], first: int, ahead: list[int]
+    made: Sequence[Made], forms: Sequence[list[Sliced]], first: int, ahead: list[int]
 ) -> Run | None:
-    start = forms[first]
-    if start is None or start.extent > MOST_SLICES:
-        return None
-    run = Run(start.extent)
-    run.takes(start, made[first][1])
-    for k in ahead:
-        found = forms[k]
-        if found is None or not run.takes(found, made[k][1]):
-            run.skip(k, *made[k])
-    return run
+    """Return the best loop that begins with a launch, if one saves enough."""
+    best: Run | None = None
+    most = 0
+    for start in forms[first]:
+        if start.extent > MOST_SLICES:
+            continue
+        run = Run(start.extent)
+        run.takes(start, made[first][1])
+        for k in ahead:
+            if not run.takes_one(forms[k], made[k][1]):
+                run.skip(k, *made[k])
+        if start is not forms[first][0] and not run.multiplies:
+            continue  # slices that lie scattered in memory are for products
+        saved = _saved(run)
+        if saved >= max(LEAST_SAVED, LEAST_A_TURN * run.extent) and saved > most:
+            best, most = run, saved
+    return best
 
 
 def _bytes(buffer: Buffer, elements: int) -> int:
@@ -81,45 +88,48 @@ def _bytes(buffer: Buffer, elements: int) -> int:
 
 
 def _shared(run: Run, readers: dict[Buffer, int]) -> dict[Buffer, int]:
-    """Return the buffers of the workspace that no launch outside the loop uses."""
+    """Return the buffers that no launch outside the loop uses, and a slice's elements.
+
+    They are pieces of the workspace.
+    """
     inside: dict[Buffer, int] = {}
     for _, launch in run.items:
         for buffer in dict.fromkeys(launch.buffers):
             inside[buffer] = inside.get(buffer, 0) + 1
     return {
-        buffer: by
-        for buffer, by in run.written.items()
-        if buffer.kind == "work" and inside[buffer] == readers[buffer]
+        launch.buffers[k]: found.elements(launch.buffers[k], k)
+        for found, launch in run.items
+        for k in launch.writes
+        if launch.buffers[k].kind == "work"
+        and inside[launch.buffers[k]] == readers[launch.buffers[k]]
     }
 
 
 def _saved(run: Run) -> int:
     """Return how many bytes are read again while they are in the cache."""
     total = 0
-    for _, launch in run.items:
+    for found, launch in run.items:
         for k in reads_of(launch):
             buffer = launch.buffers[k]
-            by = run.written.get(buffer)
-            if by is not None and _bytes(buffer, by) <= LARGEST:
-                total += _bytes(buffer, by) * run.extent
+            if buffer in run.written:
+                nbytes = _bytes(buffer, found.elements(buffer, k))
+                total += nbytes * run.extent if nbytes <= LARGEST else 0
     return total
 
 
 def _loop(run: Run, shared: dict[Buffer, int], number: int) -> list[Made]:
     """Return the launches of a loop; what they alone use is one slice long."""
     short = {
-        buffer: Buffer("work", TensorType(buffer.type.dtype, (by,)))
-        for buffer, by in shared.items()
+        buffer: Buffer("work", TensorType(buffer.type.dtype, (count,)))
+        for buffer, count in shared.items()
     }
     out: list[Made] = []
     for found, launch in run.items:
-        advance = [
-            0 if buffer in short else by
-            for buffer, by in zip(launch.buffers, found.advance, strict=True)
-        ]
+        slots = [k for k, buffer in enumerate(launch.buffers) if buffer in short]
+        advance = [0 if k in slots else by for k, by in enumerate(found.advance)]
         buffers = tuple([short.get(buffer, buffer) for buffer in launch.buffers])
         moved = launch._replace(
             buffers=buffers, advance=tuple(advance), turns=run.extent, loop=number
         )
-        out.append((found.plan, moved))
+        out.append((shortened(found, slots), moved))
     return out

@@ -21,34 +21,39 @@ def early_sum(b: Builder, x: Value, axes: Axes) -> Value:
 
     Terms that are products of matrices become products of sums, if there is one.
     """
-    terms: list[Value] = []
-    if not _gains(x, axes, terms):
-        made: Value = b.sum(x, axes=axes)
-        return made
-    return _summed(b, x, axes)
+    if _gains(x, axes):
+        return _summed(b, x, axes)
+    made: Value = b.sum(x, axes=axes)
+    return made
 
 
-def _gains(x: Value, axes: Axes, terms: list[Value]) -> bool:
+def _gains(x: Value, axes: Axes) -> bool:
     """Return whether one of the terms x is made of is such a product."""
-    waiting = [x]
-    while waiting and len(terms) < MOST_TERMS:
+    waiting = [(x, axes)]
+    for _ in range(MOST_TERMS):
+        if not waiting:
+            return False
         term = waiting.pop()
-        terms.append(term)
-        if term.node is None:
-            continue
-        if _side(term, axes) is not None:
+        if _side(*term) is not None:
             return True
-        waiting += _terms(term)
+        waiting += _terms(*term)
     return False
 
 
-def _terms(x: Value) -> list[Value]:
-    """Return what x is a sum of up to signs, products left out."""
+def _terms(x: Value, axes: Axes) -> list[tuple[Value, Axes]]:
+    """Return what x is a sum of up to signs and order, products left out."""
     node = x.node
-    name = "" if node is None else node.primitive.name
-    if node is None or name not in ("neg", "add", "sub", "fma"):
+    if node is None:
         return []
-    return [node.operands[2]] if name == "fma" else list(node.operands)
+    name = node.primitive.name
+    if name == "transpose":
+        return [(node.operands[0], tuple(sorted(node.params["axes"][a] for a in axes)))]
+    if name == "reshape":
+        (inner,) = node.operands
+        return [(inner, axes)] if inner.type == x.type else []
+    if name == "fma":
+        return [(node.operands[2], axes)]
+    return [(y, axes) for y in node.operands] if name in ("neg", "add", "sub") else []
 
 
 def _side(x: Value, axes: Axes) -> int | None:
@@ -77,26 +82,28 @@ def _side(x: Value, axes: Axes) -> int | None:
 def _summed(b: Builder, x: Value, axes: Axes) -> Value:
     """Return the sum of x over axes, term by term; `_gains` has bounded them."""
     side = _side(x, axes)
+    if side is not None:
+        return _of_sum(b, x, axes, side)
     node = x.node
+    if node is None or not _gains(x, axes):
+        return _scaled(b, x, axes)
+    terms = [_summed(b, *term) for term in _terms(x, axes)]
+    name = node.primitive.name
     made: Value
-    if node is not None and side is not None:
-        return _product_of_sum(b, x, axes, side)
-    name = "" if node is None else node.primitive.name
-    if node is None or not _gains(x, axes, []):
-        made = _scaled(b, x, axes)
-    elif name == "neg":
-        made = b.neg(_summed(b, node.operands[0], axes))
-    elif name == "fma":
-        p, q, rest = node.operands
-        product_ = b.mul(p, q)
-        made = b.add(_scaled(b, product_, axes), _summed(b, rest, axes))
+    if name == "fma":
+        scaled = b.mul(node.operands[0], node.operands[1])
+        made = b.add(_scaled(b, scaled, axes), *terms)
+    elif name == "transpose":
+        order = [p for k, p in enumerate(node.params["axes"]) if k not in axes]
+        made = b.transpose(*terms, axes=tuple(sorted(order).index(p) for p in order))
+    elif name == "reshape":
+        (made,) = terms
     else:
-        left, right = (_summed(b, term, axes) for term in node.operands)
-        made = b.op(name, left, right)
+        made = b.op(name, *terms)
     return made
 
 
-def _product_of_sum(b: Builder, x: Value, axes: Axes, side: int) -> Value:
+def _of_sum(b: Builder, x: Value, axes: Axes, side: int) -> Value:
     node = x.node
     assert node is not None
     labels = {name: node.params[name] for name in ("lhs", "rhs", "out")}

@@ -67,6 +67,18 @@ def near(m: Maker) -> list[Value]:
     return [m.sum(b.log(m.sum(weight, 0)))]
 
 
+def between(m: Maker) -> list[Value]:
+    """The same with the axis of the centres between the other two."""
+    b, x, centres = m.b, m.input(ROWS, SIDE), m.input(m.n, SIDE)
+    y = m.input(m.n, SIDE, SIDE)
+    shape = (ROWS, m.n, SIDE)
+    rows = b.broadcast(b.expand_dims(x, axes=(1,)), shape)
+    apart = b.sub(rows, b.broadcast(b.expand_dims(centres, axes=(0,)), shape))
+    z = b.contract(apart, y, lhs="rbs", rhs="bst", out="rbt")
+    weight = b.exp(b.mul(m.sum(b.square(z), 2), -0.01))
+    return [m.sum(b.log(m.sum(weight, 1))), m.sum(z, 0), b.exp(z)]
+
+
 def graph_of(make: Any, n: Any, skipped: int | None = None) -> Graph:
     m = Maker(named(n) if isinstance(n, str) else n, F64)
     graph = m.b.finish(make.__name__, make(m))
@@ -91,7 +103,7 @@ def arrays_of(graph: Graph) -> list[Any]:
     return out
 
 
-@pytest.mark.parametrize("make", [quadratics, shifted, picked, near])
+@pytest.mark.parametrize("make", [quadratics, shifted, picked, near, between])
 def test_slices_have_the_bits_of_whole_kernels(make: Any) -> None:
     known, unknown = graph_of(make, BATCH), graph_of(make, "n")
     assert any(x.loop for x in lowered(known).launches)
@@ -130,6 +142,21 @@ def test_loops_make_again_what_is_cheap() -> None:
     # no value of all rows for all centres lies in memory
     assert isinstance(made.workspace, int)
     assert made.workspace < 5 * NEAR * SIDE * 8
+
+
+def test_an_axis_between_others_is_sliced_too() -> None:
+    made = lowered(graph_of(between, BATCH, skipped=0))
+    whole = evaluate_size(
+        lowered(graph_of(between, "n", skipped=0)).workspace, {"n": BATCH}
+    )
+    text = show_schedule(made)
+    # what the loop alone uses is one slice; what is read later lies as it did
+    assert f"contract f64, batch 0\n  m: {ROWS}, strides lhs {SIDE}," in text
+    assert f"out {BATCH * SIDE}\n" in text
+    assert " in steps of " in text
+    slice_bytes = ROWS * SIDE * 8
+    assert isinstance(made.workspace, int)
+    assert made.workspace <= whole - (BATCH - 1) * slice_bytes
 
 
 def _first_product(made: Lowered) -> int:

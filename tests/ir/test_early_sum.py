@@ -60,6 +60,20 @@ def batched(b: Builder, x: Value, mu: Value, w: Value, q: Value) -> Value:
     return loss(b, b.add(b.mul(rows(b, q, x), apart), z))
 
 
+def moved(b: Builder, x: Value, mu: Value, w: Value) -> Value:
+    """The rows come last, and what is multiplied is a view of them."""
+    apart = b.transpose(b.sub(x, rows(b, mu, x)), axes=(1, 0))
+    flat = b.reshape(apart, shape=apart.type.shape)
+    return loss(b, b.contract(w, flat, lhs="kj", rhs="kn", out="jn"))
+
+
+def turned(b: Builder, x: Value, mu: Value, w: Value) -> Value:
+    """Axes that are kept change places."""
+    apart = b.sub(x, b.broadcast(mu, x.type.shape))
+    view = b.transpose(apart, axes=(2, 0, 1))
+    return loss(b, b.contract(view, w, lhs="knc", rhs="ckj", out="cnj"))
+
+
 def both_ways(b: Builder, x: Value, mu: Value, w: Value) -> Value:
     """The summed label is in both operands: nothing can be summed first."""
     apart = b.sub(x, rows(b, mu, x))
@@ -74,6 +88,8 @@ CASES: dict[str, tuple[Make, tuple[str, ...], bool]] = {
     "scaled": (scaled, ("f64[9,4]", "f64[4]", "f64[4,4]", "f64[4]"), True),
     "weighed": (weighed, ("f64[9,4]", "f64[4]", "f64[4,4]", "f64[4]"), True),
     "batched": (batched, ("f64[3,9,4]", "f64[3,4]", "f64[3,4,4]", "f64[3,4]"), True),
+    "moved": (moved, ("f64[9,4]", "f64[4]", "f64[4,4]"), True),
+    "turned": (turned, ("f64[9,3,4]", "f64[3,4]", "f64[3,4,4]"), True),
     "both ways": (both_ways, ("f64[9,4]", "f64[4]", "f64[9,4,4]"), False),
     "to more": (centred, ("f64[9,2]", "f64[2]", "f64[2,5]"), False),
 }
