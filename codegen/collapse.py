@@ -31,6 +31,16 @@ def _blocks(step: Step, a: int, extent: Size) -> bool:
     return False
 
 
+def _apart(plan: KernelPlan, a: int, extent: Size) -> bool:
+    """Return whether a result keeps axes a and a + 1 apart."""
+    for out in plan.outputs:
+        if out.strides is not None:
+            held = dict(zip(plan.axes_of(out), out.strides, strict=True))
+            if a in held and held[a] != held[a + 1] * extent:
+                return True
+    return False
+
+
 def _map_axes(axes: frozenset[int], where: dict[int, int]) -> frozenset[int]:
     return frozenset(where[a] for a in axes if a in where)
 
@@ -68,11 +78,19 @@ def _map_step(step: Step, where: dict[int, int]) -> Step:
 
 def _rewrite(plan: KernelPlan, groups: list[list[int]], space: Shape) -> KernelPlan:
     where = {a: k for k, group in enumerate(groups) for a in group}
+    outputs = []
+    for out in plan.outputs:
+        if out.strides is not None:
+            held = dict(zip(plan.axes_of(out), out.strides, strict=True))
+            strides = [held[group[-1]] for group in groups if group[-1] in held]
+            out = out._replace(strides=tuple(strides))
+        outputs.append(out)
     return plan._replace(
         space=space,
         reduced=tuple(k for k, group in enumerate(groups) if group[0] in plan.reduced),
         steps=tuple(_map_step(s, where) for s in plan.steps),
         axes=tuple(_map_axes(a, where) for a in plan.axes),
+        outputs=tuple(outputs),
     )
 
 
@@ -90,7 +108,8 @@ def collapse(plan: KernelPlan) -> KernelPlan:
         if groups:
             before = groups[-1][-1]
             alike = (before in plan.reduced) == (a in plan.reduced)
-            if alike and not any(_blocks(s, before, extent) for s in plan.steps):
+            apart = not alike or _apart(plan, before, extent)
+            if not apart and not any(_blocks(s, before, extent) for s in plan.steps):
                 groups[-1].append(a)
                 space[-1] = space[-1] * extent
                 continue

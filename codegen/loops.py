@@ -1,12 +1,13 @@
 """Emit a kernel plan as a loop nest.
 
-Three nests: no reduction; a reduction that includes the last axis; and a reduction over
-earlier axes.
+Four nests: no reduction, and that of rows alike but near a diagonal; a reduction that
+includes the last axis; and a reduction over earlier axes.
 """
 
 from collections.abc import Sequence
 
 from . import llvm
+from .band import band_of, emit_band
 from .llvm import Module, const
 from .nest import Nest
 from .plan import KernelPlan
@@ -43,6 +44,8 @@ def _emit_loops(nest: Nest) -> None:
     kept = [k for k in range(last) if k not in reduced]
     if not space:
         nest.store_all(body)
+    elif band := band_of(nest):
+        nest.nest(body, kept[:-1], lambda opened: emit_band(nest, opened, band))
     elif not reduced:
         nest.nest(body, kept, lambda opened: nest.chunks(opened, nest.store_all))
     elif last in reduced:

@@ -347,16 +347,7 @@ class Nest:
     ) -> None:
         """Store a register at the loop variables of `axes`, the result's own axes."""
         fn = self.fn
-        shape: tuple[Size, ...] = tuple(self.plan.space[a] for a in axes)
-        offset: Reg | None = None
-        for a, stride in zip(axes, strides_of(shape), strict=True):
-            term = body.vars[a]
-            if stride != 1:
-                term = fn.mul(term, body.size(stride))
-            offset = term if offset is None else fn.add(offset, term)
-        address = body.slots[out.slot]
-        if offset is not None:
-            address = fn.gep(address, offset, storage_type(out.dtype, 1))
+        address = self.place(body, out, axes)
         held = body.to_storage(reg, out.dtype)
         if width_of(held.ty) == 1 or mask is None:
             fn.store(held, address)
@@ -377,6 +368,26 @@ class Nest:
         fn.masked_store(held, address, mask)
         fn.br(joined)
         fn.start(joined)
+
+    def place(self, body: Body, out: Output, axes: tuple[int, ...]) -> Reg:
+        """Return the address of an element at the loop variables of `axes`."""
+        fn = self.fn
+        shape: tuple[Size, ...] = tuple(self.plan.space[a] for a in axes)
+        offset: Reg | None = None
+        strides = strides_of(shape) if out.strides is None else out.strides
+        for a, stride in zip(axes, strides, strict=True):
+            term = body.vars[a]
+            if stride != 1:
+                term = fn.mul(term, body.size(stride))
+            offset = term if offset is None else fn.add(offset, term)
+        address = body.slots[out.slot]
+        if offset is not None:
+            address = fn.gep(address, offset, storage_type(out.dtype, 1))
+        return address
+
+    def whole(self, axis: int) -> bool:
+        """Return whether all of an axis is this function's."""
+        return True
 
     def folds(self) -> list[Output]:
         """Return the results that are folded."""

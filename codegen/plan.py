@@ -101,7 +101,8 @@ Step = Load | Literally | Position | Apply | Inside | Divides | Choose | Wrap
 class Output(NamedTuple):
     """What happens to a step: stored to `slot`, or folded into it with a monoid.
 
-    Only where the mask step holds, if there is one.
+    Only where the mask step holds, if there is one. `strides` are those of the axes it
+    has, the space's or of a fold the kept ones; None where it lies in memory in order.
     """
 
     step: int
@@ -109,6 +110,7 @@ class Output(NamedTuple):
     dtype: DType
     monoid: str | None
     mask: int | None = None
+    strides: tuple[int, ...] | None = None
 
 
 class KernelPlan(NamedTuple):
@@ -120,6 +122,11 @@ class KernelPlan(NamedTuple):
     axes: tuple[frozenset[int], ...]  # the loop axes each step depends on
     outputs: tuple[Output, ...]
     slots: tuple[DType, ...]
+
+    def axes_of(self, out: Output) -> list[int]:
+        """Return the axes of the space that a result has."""
+        every = range(len(self.space))
+        return [a for a in every if out.monoid is None or a not in self.reduced]
 
 
 @dataclass(slots=True)

@@ -206,6 +206,8 @@ def _loop(number: int, plan: KernelPlan) -> Iterator[str]:
 
 def _result(out: Output) -> str:
     where = "" if out.mask is None else f" where %{out.mask}"
+    if out.strides is not None:
+        where += f" in steps of {', '.join(map(str, out.strides))}"
     if out.monoid is None:
         return f"<- %{out.step}{where}"
     return f"<- {_FOLDS.get(out.monoid, out.monoid)} of %{out.step}{where}"

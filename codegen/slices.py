@@ -8,297 +8,128 @@ Sizes must be known. Cost: O(launches).
 """
 
 from collections.abc import Sequence
-from math import prod
-from typing import NamedTuple
 
-from ..ir.sizes import product
-from ..ir.types import Shape, TensorType
-from .driver import Launch
-from .index import Atom, Index, Opaque, Size, Split
+from ..ir.types import TensorType
+from .again import make_again
 from .memory import Buffer
-from .plan import Divides, Inside, KernelPlan, Load, Position, Step
-from .whole import ContractPlan, WholePlan
-
-AnyPlan = KernelPlan | WholePlan
-Made = tuple[AnyPlan, Launch]
+from .sliced import Made, Run, Sliced, reads_of, shortened, sliced
 
 LEAST_SAVED = 512 * 1024  # bytes that are read again while they are in the cache
 LEAST_A_TURN = 16 * 1024  # the same of one slice
 LARGEST = 1024 * 1024  # bytes of a slice
-SMALLEST = 256  # elements or products that a kernel computes for a slice
 MOST_SLICES = 4096
 AHEAD = 24  # launches looked at for one that may join
-
-
-class Sliced(NamedTuple):
-    """A kernel for one slice: its plan, and how far each slot moves a slice."""
-
-    extent: int
-    plan: AnyPlan
-    advance: tuple[int, ...]
-
-
-# -- one kernel ------------------------------------------------------------------------
-
-
-def _without_first(index: Index) -> Index | None:
-    """Return an index without axis 0, the others renumbered; None where it divides."""
-    atoms: list[tuple[Atom, Size]] = []
-    for atom, factor in index.atoms:
-        if isinstance(atom, Split) or 0 in atom.axes:
-            return None
-        inner = Opaque(atom.key, frozenset(a - 1 for a in atom.axes))
-        atoms.append((inner, factor))
-    terms = tuple((a - 1, c) for a, c in index.terms if a != 0)
-    return Index(terms, tuple(atoms), index.constant)
-
-
-def _sliced_step(step: Step) -> Step | None:
-    if isinstance(step, Load):
-        offset = _without_first(step.offset)
-        return None if offset is None else step._replace(offset=offset)
-    if isinstance(step, Inside):
-        conditions = []
-        for index, extent in step.conditions:
-            inner = None if 0 in index.axes else _without_first(index)
-            if inner is None:
-                return None
-            conditions.append((inner, extent))
-        return step._replace(conditions=tuple(conditions))
-    if isinstance(step, Divides | Position):
-        at = None if 0 in step.at.axes else _without_first(step.at)
-        return None if at is None else step._replace(at=at)
-    return step
-
-
-def _numbers(shape: Shape) -> tuple[int, ...] | None:
-    known = tuple([d for d in shape if isinstance(d, int)])
-    return known if len(known) == len(shape) else None
-
-
-def sliced(plan: AnyPlan) -> Sliced | None:
-    """Return a kernel for one index of its first axis; None where that cannot be."""
-    if isinstance(plan, ContractPlan):
-        return _sliced_contract(plan)
-    if not isinstance(plan, KernelPlan) or len(plan.space) < 2 or 0 in plan.reduced:
-        return None
-    space = _numbers(plan.space)
-    if space is None or space[0] < 2 or prod(space[1:]) < SMALLEST:
-        return None
-    advance: list[int | None] = [None] * len(plan.slots)
-
-    def moves(slot: int, by: object) -> bool:
-        known = advance[slot]
-        if not isinstance(by, int) or known not in (None, by):
-            return False
-        advance[slot] = by
-        return True
-
-    kept = prod([d for a, d in enumerate(space) if a and a not in plan.reduced])
-    steps = []
-    for step in plan.steps:
-        if isinstance(step, Load) and not moves(step.slot, step.offset.coefficient(0)):
-            return None
-        made = _sliced_step(step)
-        if made is None:
-            return None
-        steps.append(made)
-    for out in plan.outputs:
-        by = prod(space[1:]) if out.monoid is None else kept
-        if not moves(out.slot, by):
-            return None
-    inner = plan._replace(
-        space=space[1:],
-        reduced=tuple(a - 1 for a in plan.reduced),
-        steps=tuple(steps),
-        axes=tuple(frozenset(a - 1 for a in axes if a) for axes in plan.axes),
-    )
-    return Sliced(space[0], inner, tuple([by or 0 for by in advance]))
-
-
-def _sliced_contract(plan: ContractPlan) -> Sliced | None:
-    if not plan.batch or not plan.dtype.is_float:
-        return None
-    loop = plan.batch[0]
-    sizes = _numbers(
-        (*loop, *[x.extent for x in plan.batch], *plan.m, *plan.n, *plan.k)
-    )
-    if sizes is None or sizes[0] < 2:
-        return None
-    inner = plan._replace(batch=plan.batch[1:])
-    work = product([x.extent for x in (*inner.batch, plan.m, plan.n, plan.k)])
-    if not isinstance(work, int) or work < SMALLEST:
-        return None
-    return Sliced(sizes[0], inner, (sizes[1], sizes[2], sizes[3], 0))
-
-
-def _stays_inside(plan: AnyPlan, launch: Launch, slot: int, by: int) -> bool:
-    """Return whether a kernel reads nothing of a slot but the slice it is at."""
-    if launch.offsets[slot]:
-        return False
-    if isinstance(plan, ContractPlan):
-        loops = (*plan.batch, plan.m, plan.n, plan.k)
-        side = [x.lhs if slot == 0 else x.rhs for x in loops]
-        shape = [x.extent for x in loops]
-        return _reach(list(zip(side, shape, strict=True)), 0, by)
-    assert isinstance(plan, KernelPlan)
-    for step in plan.steps:
-        if isinstance(step, Load) and step.slot == slot:
-            pairs = [(c, plan.space[a]) for a, c in step.offset.terms]
-            if step.offset.atoms or not _reach(pairs, step.offset.constant, by):
-                return False
-    return True
-
-
-def _reach(pairs: Sequence[tuple[object, object]], start: object, by: int) -> bool:
-    low = high = start if isinstance(start, int) else -1
-    for stride, extent in pairs:
-        if not isinstance(stride, int) or not isinstance(extent, int):
-            return False
-        far = stride * max(extent - 1, 0)
-        low, high = low + min(far, 0), high + max(far, 0)
-    return low >= 0 and high < by
-
-
-# -- loops -----------------------------------------------------------------------------
-
-
-def _reads(launch: Launch) -> list[int]:
-    return [k for k in range(len(launch.buffers)) if k not in launch.writes]
-
-
-class _Run:
-    """Launches that will share a loop over slices."""
-
-    def __init__(self, extent: int) -> None:
-        self.extent = extent
-        self.items: list[tuple[Sliced, Launch]] = []
-        self.written: dict[Buffer, int] = {}  # how far it moves a slice
-        self.before: list[int] = []
-        self.after: list[int] = []
-        self.made_later: set[Buffer] = set()
-        self.may_fail_later = False
-
-    def skip(self, number: int, plan: AnyPlan, launch: Launch) -> None:
-        """Run a launch before the loop, or after it where it needs what that makes.
-
-        What may fail stays in its order, so that the first failure is the one told.
-        """
-        waits = self.made_later.union(self.written)
-        may_fail = not isinstance(plan, KernelPlan | ContractPlan)
-        free = waits.isdisjoint(launch.buffers[k] for k in _reads(launch))
-        if free and not (may_fail and self.may_fail_later):
-            self.before.append(number)
-            return
-        self.after.append(number)
-        self.may_fail_later = self.may_fail_later or may_fail
-        self.made_later.update(launch.buffers[k] for k in launch.writes)
-        # what is checked later is read later
-        self.made_later.update(launch.buffers if not launch.writes else ())
-
-    def takes(self, found: Sliced, launch: Launch) -> bool:
-        """Add a launch if it may run before what was skipped and reads slices alone."""
-        if found.extent != self.extent:
-            return False
-        for k in _reads(launch):
-            buffer = launch.buffers[k]
-            if buffer in self.made_later:
-                return False
-            by = self.written.get(buffer)
-            if by is not None and (
-                by != found.advance[k] or not _stays_inside(found.plan, launch, k, by)
-            ):
-                return False
-        self.items.append((found, launch))
-        for k in launch.writes:
-            self.written[launch.buffers[k]] = found.advance[k]
-        return True
 
 
 def in_slices(made: Sequence[Made]) -> list[Made]:
     """Return the launches, those that gain by it in loops over slices."""
     forms = [sliced(plan) for plan, _ in made]
-    readers: dict[Buffer, int] = {}
-    for _, launch in made:
-        for buffer in dict.fromkeys(launch.buffers):
-            readers[buffer] = readers.get(buffer, 0) + 1
-    out: list[Made] = []
+    places: list[int | Run] = []
     waiting = list(range(len(made)))
-    runs = 0
     while waiting:
         first, rest = waiting[0], waiting[1:]
         run = _collect(made, forms, first, rest[:AHEAD])
-        if run is None or _saved(run) < max(LEAST_SAVED, LEAST_A_TURN * run.extent):
-            out.append(made[first])
+        if run is None:
+            places.append(first)
             waiting = rest
             continue
-        runs += 1
-        out += [made[k] for k in run.before]
-        out += _loop(run, _shared(run, readers), runs)
+        places += [*run.before, run]
         left = set(run.after)
         waiting = [k for k in rest[:AHEAD] if k in left] + rest[AHEAD:]
+    places = make_again(made, forms, places)
+    readers = _readers(made, places)
+    out: list[Made] = []
+    runs = 0
+    for place in places:
+        if isinstance(place, Run):
+            runs += 1
+            out += _loop(place, _shared(place, readers), runs)
+        else:
+            out.append(made[place])
     return out
 
 
+def _readers(made: Sequence[Made], places: Sequence[int | Run]) -> dict[Buffer, int]:
+    """Return how many launches use each buffer."""
+    readers: dict[Buffer, int] = {}
+    for place in places:
+        run = place.items if isinstance(place, Run) else []
+        alone = [] if isinstance(place, Run) else [made[place][1]]
+        for launch in (*alone, *[x for _, x in run]):
+            for buffer in dict.fromkeys(launch.buffers):
+                readers[buffer] = readers.get(buffer, 0) + 1
+    return readers
+
+
 def _collect(
-    made: Sequence[Made], forms: Sequence[Sliced | None], first: int, ahead: list[int]
-) -> _Run | None:
-    start = forms[first]
-    if start is None or start.extent > MOST_SLICES:
-        return None
-    run = _Run(start.extent)
-    run.takes(start, made[first][1])
-    for k in ahead:
-        found = forms[k]
-        if found is None or not run.takes(found, made[k][1]):
-            run.skip(k, *made[k])
-    return run
+    made: Sequence[Made], forms: Sequence[list[Sliced]], first: int, ahead: list[int]
+) -> Run | None:
+    """Return the best loop that begins with a launch, if one saves enough."""
+    best: Run | None = None
+    most = 0
+    for start in forms[first]:
+        if start.extent > MOST_SLICES:
+            continue
+        run = Run(start.extent)
+        run.takes(start, made[first][1])
+        for k in ahead:
+            if not run.takes_one(forms[k], made[k][1]):
+                run.skip(k, *made[k])
+        if start is not forms[first][0] and not run.multiplies:
+            continue  # slices that lie scattered in memory are for products
+        saved = _saved(run)
+        if saved >= max(LEAST_SAVED, LEAST_A_TURN * run.extent) and saved > most:
+            best, most = run, saved
+    return best
 
 
 def _bytes(buffer: Buffer, elements: int) -> int:
     return elements * buffer.type.dtype.bits // 8
 
 
-def _shared(run: _Run, readers: dict[Buffer, int]) -> dict[Buffer, int]:
-    """Return the buffers of the workspace that no launch outside the loop uses."""
+def _shared(run: Run, readers: dict[Buffer, int]) -> dict[Buffer, int]:
+    """Return the buffers that no launch outside the loop uses, and a slice's elements.
+
+    They are pieces of the workspace.
+    """
     inside: dict[Buffer, int] = {}
     for _, launch in run.items:
         for buffer in dict.fromkeys(launch.buffers):
             inside[buffer] = inside.get(buffer, 0) + 1
     return {
-        buffer: by
-        for buffer, by in run.written.items()
-        if buffer.kind == "work" and inside[buffer] == readers[buffer]
+        launch.buffers[k]: found.elements(launch.buffers[k], k)
+        for found, launch in run.items
+        for k in launch.writes
+        if launch.buffers[k].kind == "work"
+        and inside[launch.buffers[k]] == readers[launch.buffers[k]]
     }
 
 
-def _saved(run: _Run) -> int:
+def _saved(run: Run) -> int:
     """Return how many bytes are read again while they are in the cache."""
     total = 0
-    for _, launch in run.items:
-        for k in _reads(launch):
+    for found, launch in run.items:
+        for k in reads_of(launch):
             buffer = launch.buffers[k]
-            by = run.written.get(buffer)
-            if by is not None and _bytes(buffer, by) <= LARGEST:
-                total += _bytes(buffer, by) * run.extent
+            if buffer in run.written:
+                nbytes = _bytes(buffer, found.elements(buffer, k))
+                total += nbytes * run.extent if nbytes <= LARGEST else 0
     return total
 
 
-def _loop(run: _Run, shared: dict[Buffer, int], number: int) -> list[Made]:
+def _loop(run: Run, shared: dict[Buffer, int], number: int) -> list[Made]:
     """Return the launches of a loop; what they alone use is one slice long."""
     short = {
-        buffer: Buffer("work", TensorType(buffer.type.dtype, (by,)))
-        for buffer, by in shared.items()
+        buffer: Buffer("work", TensorType(buffer.type.dtype, (count,)))
+        for buffer, count in shared.items()
     }
     out: list[Made] = []
     for found, launch in run.items:
-        advance = [
-            0 if buffer in short else by
-            for buffer, by in zip(launch.buffers, found.advance, strict=True)
-        ]
+        slots = [k for k, buffer in enumerate(launch.buffers) if buffer in short]
+        advance = [0 if k in slots else by for k, by in enumerate(found.advance)]
         buffers = tuple([short.get(buffer, buffer) for buffer in launch.buffers])
         moved = launch._replace(
             buffers=buffers, advance=tuple(advance), turns=run.extent, loop=number
         )
-        out.append((found.plan, moved))
+        out.append((shortened(found, slots), moved))
     return out

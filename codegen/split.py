@@ -172,6 +172,9 @@ class _PartNest(Nest):
             start, stop = fn.smax(start, low), fn.smin(stop, high)
         super().loop(body, axis, start, stop, by, inner)
 
+    def whole(self, axis: int) -> bool:
+        return axis != self.split.axis
+
     def tail(
         self, body: Body, whole: Reg, stop: Reg, masked: Callable[[Body], None]
     ) -> None:

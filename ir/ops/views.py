@@ -26,6 +26,7 @@ from .axes import (
     refuse_keywords,
     shape_text,
 )
+from .early_sum import early_sum
 from .factory import moving, type_error
 from .leading import Size, moved
 
@@ -80,7 +81,7 @@ def _broadcast_vjp(
         for k in range(len(shape))
         if k < offset or (x.type.shape[k - offset] == 1 and shape[k] != 1)
     )
-    summed = b.sum(ct, axes=axes) if axes else ct
+    summed = early_sum(b, ct, axes) if axes else ct
     if summed.type.shape != x.type.shape:
         summed = b.reshape(summed, shape=x.type.shape)
     return [summed]

@@ -7,15 +7,19 @@ import pytest
 from native import PLAIN, How, assert_same_bits, guarded, native
 from programs import Maker
 from pullback.codegen.lower import Lowered, lower
+from pullback.codegen.nest import plan_cost
+from pullback.codegen.plan import KernelPlan
 from pullback.codegen.show import show_schedule
 from pullback.codegen.target import host
+from pullback.codegen.whole import ContractPlan
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.graph import Graph, Value
 from pullback.ir.passes import pipeline
 from pullback.ir.sizes import evaluate_size, named
 from pullback.ir.types import F64
 
-BATCH, ROWS, SIDE = 7, 500, 24
+BATCH, ROWS, SIDE = 9, 500, 24
+NEAR = 5400  # rows whose products are too large to stay between loops
 
 
 def quadratics(m: Maker) -> list[Value]:
@@ -51,11 +55,35 @@ def picked(m: Maker) -> list[Value]:
     return [m.sum(b.square(b.take(b.tanh(z), ids, axis=2))), m.sum(z, 1)]
 
 
-def graph_of(make: Any, n: Any) -> Graph:
+def near(m: Maker) -> list[Value]:
+    """Distances of rows to centres by a matrix each, weighed by all of a row's."""
+    b, x, centres = m.b, m.input(NEAR, SIDE), m.input(m.n, SIDE)
+    y = m.input(m.n, SIDE, SIDE)
+    shape = (m.n, NEAR, SIDE)
+    rows = b.broadcast(b.expand_dims(x, axes=(0,)), shape)
+    apart = b.sub(rows, b.broadcast(b.expand_dims(centres, axes=(1,)), shape))
+    z = b.contract(apart, y, lhs="brs", rhs="bst", out="brt")
+    weight = b.exp(b.mul(m.sum(b.square(z), 2), -0.01))
+    return [m.sum(b.log(m.sum(weight, 0)))]
+
+
+def between(m: Maker) -> list[Value]:
+    """The same with the axis of the centres between the other two."""
+    b, x, centres = m.b, m.input(ROWS, SIDE), m.input(m.n, SIDE)
+    y = m.input(m.n, SIDE, SIDE)
+    shape = (ROWS, m.n, SIDE)
+    rows = b.broadcast(b.expand_dims(x, axes=(1,)), shape)
+    apart = b.sub(rows, b.broadcast(b.expand_dims(centres, axes=(0,)), shape))
+    z = b.contract(apart, y, lhs="rbs", rhs="bst", out="rbt")
+    weight = b.exp(b.mul(m.sum(b.square(z), 2), -0.01))
+    return [m.sum(b.log(m.sum(weight, 1))), m.sum(z, 0), b.exp(z)]
+
+
+def graph_of(make: Any, n: Any, skipped: int | None = None) -> Graph:
     m = Maker(named(n) if isinstance(n, str) else n, F64)
     graph = m.b.finish(make.__name__, make(m))
     wrt = [k for k, x in enumerate(graph.inputs) if x.type.dtype.is_float]
-    return grad_graph(graph, wrt)
+    return grad_graph(graph, [k for k in wrt if k != skipped])
 
 
 def lowered(graph: Graph) -> Lowered:
@@ -75,7 +103,7 @@ def arrays_of(graph: Graph) -> list[Any]:
     return out
 
 
-@pytest.mark.parametrize("make", [quadratics, shifted, picked])
+@pytest.mark.parametrize("make", [quadratics, shifted, picked, near, between])
 def test_slices_have_the_bits_of_whole_kernels(make: Any) -> None:
     known, unknown = graph_of(make, BATCH), graph_of(make, "n")
     assert any(x.loop for x in lowered(known).launches)
@@ -95,6 +123,60 @@ def test_what_only_a_loop_uses_is_one_slice_long() -> None:
     assert isinstance(made.workspace, int)
     assert made.workspace <= whole - (BATCH - 1) * slice_bytes
     assert f" in {BATCH} slices" in show_schedule(made)
+
+
+def test_loops_make_again_what_is_cheap() -> None:
+    # the gradient by the rows would fold over slices: what it folds is there as a whole
+    made = lowered(graph_of(near, BATCH, skipped=0))
+    differences = [
+        x
+        for x in made.launches
+        if isinstance(plan := made.plans[x.kernel], KernelPlan)
+        and plan.space == (NEAR, SIDE)
+        and not plan.reduced
+        and plan_cost(plan) == 3
+    ]
+    assert [x.turns for x in differences] == [BATCH, BATCH]
+    products = [x for x in made.launches if x.kernel == _first_product(made)]
+    assert [x.turns for x in products] == [BATCH, BATCH]
+    # no value of all rows for all centres lies in memory
+    assert isinstance(made.workspace, int)
+    assert made.workspace < 5 * NEAR * SIDE * 8
+
+
+def test_an_axis_between_others_is_sliced_too() -> None:
+    made = lowered(graph_of(between, BATCH, skipped=0))
+    whole = evaluate_size(
+        lowered(graph_of(between, "n", skipped=0)).workspace, {"n": BATCH}
+    )
+    text = show_schedule(made)
+    # what the loop alone uses is one slice; what is read later lies as it did
+    assert f"contract f64, batch 0\n  m: {ROWS}, strides lhs {SIDE}," in text
+    assert f"out {BATCH * SIDE}\n" in text
+    assert " in steps of " in text
+    slice_bytes = ROWS * SIDE * 8
+    assert isinstance(made.workspace, int)
+    assert made.workspace <= whole - (BATCH - 1) * slice_bytes
+
+
+def _first_product(made: Lowered) -> int:
+    return next(
+        x.kernel
+        for x in made.launches
+        if isinstance(made.plans[x.kernel], ContractPlan)
+    )
+
+
+def test_a_product_that_stays_in_the_cache_is_made_once() -> None:
+    m = Maker(BATCH, F64)
+    b, x, y = m.b, m.input(ROWS, SIDE), m.input(BATCH, SIDE, SIDE)
+    rows = b.broadcast(b.expand_dims(x, axes=(0,)), (BATCH, ROWS, SIDE))
+    z = b.contract(b.exp(rows), y, lhs="brs", rhs="bst", out="brt")
+    near = b.exp(m.sum(b.square(z), 2))
+    outputs = [m.sum(b.log(m.sum(near, 0)))]
+    made = lowered(grad_graph(m.b.finish("once", outputs), [0, 1]))
+    first = _first_product(made)
+    assert len([x for x in made.launches if x.kernel == first]) == 1
 
 
 def test_what_reads_a_neighbour_stays_out_of_the_loop() -> None:
