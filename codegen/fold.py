@@ -48,6 +48,12 @@ def combine(s: ScalarEmitter, monoid: str, x: Typed, y: Typed) -> Typed:
     raise TargetError(f"no fold with the monoid {monoid!r}")
 
 
+def fold_one(s: ScalarEmitter, monoid: str, x: Typed) -> Reg:
+    """Return the fold of one element: the identity combined with it."""
+    start = const(x.reg.ty, identity_of(monoid, x.dtype))
+    return combine(s, monoid, Typed(start, x.dtype), x).reg
+
+
 def fold_vectors(
     s: ScalarEmitter, monoid: str, dtype: DType, parts: Sequence[Reg | None]
 ) -> Reg:

@@ -10,7 +10,7 @@ from . import llvm
 from .body import Body, bounds_axis, storage_type
 from .collapse import collapse
 from .cost import lane_bits, plan_cost
-from .fold import BLOCK, LANES, combine, fold_function, identity_of
+from .fold import BLOCK, LANES, fold_function, fold_one
 from .index import Size, strides_of
 from .lanes import Lanes
 from .llvm import I64 as INT
@@ -311,16 +311,9 @@ class Nest:
             if out.monoid is None:
                 self.store(body, out)
             elif not self.plan.space:
-                self.store_reg(body, out, self._single(body, out), ())
-
-    def _single(self, body: Body, out: Output) -> Reg:
-        """Return the fold of one element: the identity combined with it."""
-        reg = body.regs[out.step]
-        start = const(reg.ty, identity_of(out.monoid or "add", out.dtype))
-        return combine(
-            body.scalar, out.monoid or "add", Typed(start, out.dtype),
-            Typed(reg, out.dtype),
-        ).reg  # fmt: skip
+                single = Typed(body.regs[out.step], out.dtype)
+                made = fold_one(body.scalar, out.monoid, single)
+                self.store_reg(body, out, made, ())
 
     def store(self, body: Body, out: Output) -> None:
         """Store a result of the space's shape."""

@@ -13,10 +13,13 @@ from .lanes import Lanes, begins_block, has_blocks
 from .llvm import I64 as INT
 from .llvm import Reg, const, const_lanes, vec
 from .nest import HEAVY, Nest
-from .plan import Output
+from .plan import Load, Output
 from .scalar import Typed, register_type
 
 HELD = 32 * 1024  # bytes of lanes of columns that run side by side
+IN_REGISTERS = 16  # of 32 vectors: those that lanes stay in; of 16, half of it
+LONG = 2 * LANES  # rows from which lanes stay in registers
+NEAR = 1024 * 1024  # bytes of rows that are in the cache when they are passed again
 
 
 class ColumnReduce:
@@ -80,8 +83,142 @@ class ColumnReduce:
                 chunk.emit_ready()
                 self._accumulate(chunk, linear, place(chunk, held))
 
-        self._column_loops(body, lanes, row)
+        group = self._group(columns)
+        if group:
+            self._in_groups(body, columns, lanes.memory, group, row)
+        else:
+            self._column_loops(body, lanes, row)
         nest.chunks(body, lambda chunk: self._finish(chunk, place(chunk, lanes.totals)))
+
+    def _group(self, columns: int) -> int:
+        """Return how many rows of 32 keep their lanes in registers, 0 for none."""
+        nest = self.nest
+        plan, last = nest.plan, len(nest.plan.space) - 1
+        if len(plan.reduced) > 1 or not nest.whole(last):
+            return 0
+        if has_blocks([plan.space[plan.reduced[0]]]):
+            return 0
+        rows = plan.space[plan.reduced[0]]
+        if not isinstance(rows, int) or rows < LONG or rows * self._row_bytes() > NEAR:
+            return 0
+        chunks = columns // nest.width
+        room = IN_REGISTERS if nest.target.vector_bits >= 512 else IN_REGISTERS // 2
+        group = LANES
+        while group and (
+            group * chunks * len(nest.folds()) > room
+            or group * chunks * nest.cost > 4 * HEAVY
+        ):
+            group //= 2
+        return group
+
+    def _row_bytes(self) -> int:
+        """Return how many bytes of a row are read and written."""
+        plan = self.nest.plan
+        both = {plan.reduced[0], len(plan.space) - 1}
+        moved = {
+            step.slot: step.dtype.bits
+            for step in plan.steps
+            if isinstance(step, Load) and both <= step.offset.axes
+        }
+        moved |= {o.slot: o.dtype.bits for o in plan.outputs if o.monoid is None}
+        extent = plan.space[-1]
+        assert isinstance(extent, int)
+        return sum(moved.values()) * extent // 8
+
+    def _in_groups(
+        self,
+        body: Body,
+        columns: int,
+        held: list[Reg],
+        group: int,
+        row: Callable[[Body, Reg], None],
+    ) -> None:
+        """Fold some rows of each 32 after the others, their lanes in registers.
+
+        A lane takes its rows in order whichever other lanes there are. What is left of
+        the last 32 rows goes through memory.
+        """
+        nest = self.nest
+        fn, axis, width = nest.fn, nest.plan.reduced[0], nest.width
+        last = len(nest.plan.space) - 1
+        stop = body.size(nest.plan.space[axis])
+        whole = fn.and_(stop, const(INT, -LANES))
+        extent = nest.plan.space[-1]
+        assert isinstance(extent, int)
+        folds = nest.folds()
+        places = [
+            (out, memory, line, first)
+            for line in range(group)
+            for first in range(0, columns, width)
+            for out, memory in zip(folds, held, strict=True)
+        ]
+
+        def lanes_of(opened: Body, at: Reg) -> None:
+            """Fold rows at, at + 32, ... of a group."""
+
+            def where(out: Output, memory: Reg, line: int, first: int) -> Reg:
+                skip = fn.mul(fn.add(at, const(INT, line)), const(INT, width))
+                skip = fn.add(skip, const(INT, first * LANES))
+                return fn.gep(memory, skip, register_type(out.dtype, 1))
+
+            at_places = [where(*x) for x in places]
+            types = [vec(register_type(out.dtype, 1), width) for out, *_ in places]
+            before = fn.block
+            olds = [fn.load(p, ty) for p, ty in zip(at_places, types, strict=True)]
+            turn, done = fn.new_label("rows"), fn.new_label("folded")
+            fn.br(turn)
+            fn.start(turn)
+            base = fn.phi(INT, const(INT, 0), before)
+            regs = [fn.phi(x.ty, x, before) for x in olds]
+            phis = list(regs)
+            for line in range(group):
+                one = opened.fork()
+                one.vars[axis] = fn.add(fn.add(base, at), const(INT, line))
+                one.emit_ready()
+                for number, first in enumerate(range(0, columns, width)):
+                    chunk = one.fork()
+                    chunk.vars[last] = const(INT, first)
+                    if width > 1 and first + width > extent:
+                        some = [int(first + k < extent) for k in range(width)]
+                        chunk.lane_mask = const_lanes(vec(llvm.I1, width), some)
+                    chunk.emit_ready()
+                    start = (line * (columns // width) + number) * len(folds)
+                    for k, out in enumerate(folds, start):
+                        regs[k] = combine(
+                            chunk.scalar, out.monoid or "", Typed(regs[k], out.dtype),
+                            Typed(chunk.lanes(out.step), out.dtype),
+                        ).reg  # fmt: skip
+                    for out in nest.plan.outputs:
+                        if out.monoid is None:
+                            nest.store(chunk, out)
+            following = fn.add(base, const(INT, LANES))
+            fn.phi_edge(base, following, fn.block)
+            for phi, reg in zip(phis, regs, strict=True):
+                fn.phi_edge(phi, reg, fn.block)
+            fn.cond_br(fn.icmp("slt", following, whole), turn, done)
+            fn.start(done)
+            for p, reg in zip(at_places, regs, strict=True):
+                fn.store(reg, p)
+
+        many, rest = fn.new_label("many"), fn.new_label("rest")
+        fn.cond_br(fn.icmp("sgt", whole, const(INT, 0)), many, rest)
+        fn.start(many)
+        before = fn.block
+        groups = fn.new_label("group")
+        fn.br(groups)
+        fn.start(groups)
+        at = fn.phi(INT, const(INT, 0), before)
+        lanes_of(body, at)
+        after = fn.add(at, const(INT, group))
+        fn.phi_edge(at, after, fn.block)
+        fn.cond_br(fn.icmp("slt", after, const(INT, LANES)), groups, rest)
+        fn.start(rest)
+
+        def left(opened: Body) -> None:
+            opened.emit_ready()
+            row(opened, opened.vars[axis])
+
+        nest.loop(body, axis, whole, stop, 1, left)
 
     def _lanes(self, columns: int) -> Lanes:
         """Return the lanes of each fold: 32 vectors a chunk, chunk after chunk."""

@@ -1,5 +1,6 @@
 """Kernels that treat every outer index alone run slice by slice, with the same bits."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from pullback.ir.types import F64
 
 BATCH, ROWS, SIDE = 9, 500, 24
 NEAR = 5400  # rows whose products are too large to stay between loops
+
+
+NARROW = How(target=replace(host(), vector_bits=256, has_masks=False))
 
 
 def quadratics(m: Maker) -> list[Value]:
@@ -110,7 +114,8 @@ def test_slices_have_the_bits_of_whole_kernels(make: Any) -> None:
     assert not any(x.loop for x in lowered(unknown).launches)
     arrays = arrays_of(known)
     hows = [(unknown, PLAIN), (known, PLAIN), (known, How(fuse=False)),
-            (known, How(level=0))]  # fmt: skip
+            (known, How(level=0)), (known, How(threads=3)),
+            (known, NARROW)]  # fmt: skip
     wanted, *others = guarded([(native(g, how), arrays) for g, how in hows])
     for got in others:
         assert_same_bits(got, wanted, make.__name__)
