@@ -361,6 +361,12 @@ def _reads(node: Node, read: Bands, masks: Bands) -> list[Band]:
     if name == "triangular_solve":
         lower = node.params["lower"]
         return [Band(None, 0) if lower else Band(0, None), FULL]
+    if name == "diagonal":
+        axes = node.params["axis1"], node.params["axis2"]
+        at, rank = node.params["offset"], node.operands[0].type.rank
+        if axes == (rank - 2, rank - 1):
+            return [Band(at, at)]
+        return [Band(-at, -at) if axes == (rank - 1, rank - 2) else FULL]
     out = read.get(node.results[0], FULL) if len(node.results) == 1 else FULL
     if name in ("transpose", "broadcast_to", "expand_dims", "squeeze"):
         return [_viewed(out, node)]

@@ -183,7 +183,8 @@ class _Product:
         step_k = ints.select(self.pack_b, i64(cut.block_k), deep)
         columns = cut.block_n
         if self.parts.b.bounded:
-            columns = 2 * cut.panel
+            narrow = None not in self.parts.b[:2]
+            columns = cut.panel if narrow else 2 * cut.panel
 
         def slab(p: Reg, _: list[Reg]) -> list[Reg]:
             end = ints.smin(ints.add(p, step_k), self.k)

@@ -76,6 +76,12 @@ CASES: dict[str, Make] = {
     "lower of a product": lambda b, x, y: tril(b, times(b, x, y)),
     "upper of a product": lambda b, x, y: triu(b, times(b, x, y), 2),
     "diagonal of a product": lambda b, x, y: masked(b, times(b, x, y), "eq", 0),
+    "diagonal view": lambda b, x, y: b.op(
+        "diagonal", times(b, x, y), offset=-2, axis1=0, axis2=1
+    ),
+    "trace of a product": lambda b, x, y: b.sum(
+        b.op("diagonal", times(b, x, y), offset=0, axis1=1, axis2=0), axes=(0,)
+    ),
     "lower of a transposed": lambda b, x, y: tril(b, turned(b, times(b, x, y))),
     "lower of lower lower": lambda b, x, y: tril(
         b, b.neg(times(b, tril(b, x), tril(b, y), "ki,kj->ij"))

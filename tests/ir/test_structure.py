@@ -174,6 +174,11 @@ def test_which_part_is_read() -> None:
     turned = b.transpose(made, axes=(1, 0))
     assert read(b, made, masked(b, turned, "le", 0)) == UPPER
     assert read(b, made, b.op("cholesky", made)) == LOWER
+    for offset in (-1, 0, 2):
+        view = b.op("diagonal", made, offset=offset, axis1=0, axis2=1)
+        assert read(b, made, view) == Band(offset, offset)
+        view = b.op("diagonal", made, offset=offset, axis1=1, axis2=0)
+        assert read(b, made, view) == Band(-offset, -offset)
     assert read(b, made, solved(b, made, y, True, True)) == LOWER
     assert read(b, made, solved(b, made, y, False, True)) == UPPER
 
