@@ -47,6 +47,16 @@ def find_structure(graph: Graph) -> Structure:
     return Structure(zeros, _needed(graph, masks), symmetric)
 
 
+def find_masks(graph: Graph) -> dict[Value, Band]:
+    """Return the bools that hold in a band of the last two axes and nowhere else.
+
+    Cost: O(nodes + edges).
+    """
+    masks: Bands = {}
+    _zeros(graph, masks)
+    return masks
+
+
 # -- zeros -----------------------------------------------------------------------------
 
 _Ramp = tuple[int, int, int]  # a row + b column + c
