@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..ir.types import TensorType
 from .driver import Launch
 from .memory import Buffer
-from .nest import plan_cost
+from .cost import plan_cost
 from .plan import KernelPlan
 from .sliced import Made, Run, Sliced, reads_of, stays_inside
 from .whole import ContractPlan

@@ -15,6 +15,7 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.loc import Loc
 from ..ir.passes.adjoin import adjoin
 from ..ir.sizes import SizeExpr
+from ..ir.structure import NOTHING, Structure, find_structure
 from ..ir.subgraph import SubGraph, late_sizes
 from ..ir.types import I8, TensorType
 from .cells import with_cells
@@ -41,6 +42,7 @@ from .schedule import build_schedule
 from .slices import in_slices
 from .small import failing, regions_run
 from .split import BLOCKS, find_split
+from .structured import structured_contract, structured_factorize
 from .target import Target
 from .views import strip_views
 from .whole import (
@@ -107,6 +109,7 @@ class ModuleBuilder:
     fuse: bool = True
     registers: bool = True  # small loops run in registers
     rows: bool = True  # so do rows of few elements, of a whole part of a program
+    structure: bool = True  # zeros of matrices are left out
     embed: bool = True  # captured arrays become data of the object, else addresses
     above: int | None = None  # the cost from which kernels may run in parts
     module: Module = field(init=False)
@@ -142,6 +145,7 @@ class ModuleBuilder:
         schedule = build_schedule(graph, self.fuse)
         if self.fuse and self.rows:
             schedule = with_rows(graph, schedule)
+        structure = find_structure(schedule.graph) if self.structure else NOTHING
         _bind_captures(graph, schedule)
         ordered: Sequence[Item] = _ordered(schedule)
         if self.fuse and self.target.has_masks:
@@ -172,7 +176,7 @@ class ModuleBuilder:
                 launch = Launch(0, slots, (), (0,) * len(slots), _locs(item))
                 made.append((told, launch))
                 continue
-            plan, buffers, writes = _plan_whole(item, schedule, checks)
+            plan, buffers, writes = _plan_whole(item, schedule, checks, structure)
             plan, offsets = _rebased(plan, len(buffers))
             if isinstance(plan, ContractPlan | FactorizePlan):
                 buffers, offsets = (*buffers, scratch), (*offsets, 0)
@@ -345,7 +349,7 @@ def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buf
 
 
 def _plan_whole(
-    item: Whole, schedule: Schedule, checks: list[Node]
+    item: Whole, schedule: Schedule, checks: list[Node], structure: Structure
 ) -> tuple[WholePlan, tuple[Buffer, ...], tuple[int, ...]]:
     node = item.node
     form = node.primitive.form
@@ -373,13 +377,16 @@ def _plan_whole(
 
         lhs, rhs = (strip_views(x, held) for x in node.operands)
         buffers = (memory(lhs[0]), memory(rhs[0]), result)
-        return plan_contract(node, lhs, rhs), buffers, (2,)
+        made = plan_contract(node, lhs, rhs)
+        return *structured_contract(node, made, buffers, structure), (2,)
     if isinstance(form, Factorize):
         checks.append(node)
         operands = [memory(x) for x in node.operands]
         results = [schedule.buffers[x] for x in node.results]
         writes = tuple(range(len(operands), len(operands) + len(results)))
-        return plan_factorize(node, len(checks) - 1), (*operands, *results), writes
+        factors = plan_factorize(node, len(checks) - 1)
+        factors = structured_factorize(node, factors, structure)
+        return factors, (*operands, *results), writes
     plan = plan_scan(node) if isinstance(form, Scan) else plan_scatter(node)
     read = tuple([memory(x) for x in node.operands])
     return plan, (*read, result), (len(read),)
@@ -406,11 +413,12 @@ def lower(
     registers: bool = True,
     rows: bool = True,
     above: int | None = None,
+    structure: bool = True,
 ) -> tuple[str, list[Lowered]]:
     """Return the LLVM IR of a module with these (graph, symbol) programs.
 
     Kernels that cost `above` or more run in parts where the caller has threads.
     """
-    builder = ModuleBuilder(target, fuse, registers, rows, embed, above)
+    builder = ModuleBuilder(target, fuse, registers, rows, structure, embed, above)
     lowered = [builder.add(graph, symbol) for graph, symbol in graphs]
     return builder.text(), lowered

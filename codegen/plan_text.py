@@ -1,6 +1,7 @@
 """Say in a line what a kernel does, for people."""
 
 from ..ir.sizes import SizeExpr
+from .contract import Parts
 from .control import ControlPlan
 from .factorize import FactorizePlan
 from .late import AllocatePlan
@@ -27,7 +28,9 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         )
     if isinstance(plan, ContractPlan):
         batch = "".join(f"{loop.extent}, " for loop in plan.batch)
-        return f"contraction {batch}{plan.m.extent} x {plan.n.extent} x {plan.k.extent}"
+        sizes = f"{batch}{plan.m.extent} x {plan.n.extent} x {plan.k.extent}"
+        known = f", {plan.parts}" if plan.parts != Parts() else ""
+        return f"contraction {sizes}{known}"
     if isinstance(plan, ScatterPlan):
         into = _space((plan.prefix, plan.extent, plan.suffix))
         return f"scatter of {plan.total} into {into}"
@@ -35,6 +38,7 @@ def plan_text(plan: KernelPlan | WholePlan) -> str:
         return f"scan over {_space((plan.prefix, plan.extent, plan.suffix))}"
     if isinstance(plan, FactorizePlan):
         sides = f" for {plan.m} right sides" if "solve" in plan.kind else ""
+        sides += f", result read in {plan.read}" if plan.read.bounded else ""
         return f"{plan.kind} of {plan.batch} matrices of {plan.n} rows{sides}"
     if isinstance(plan, CheckPlan):
         return f"check of {plan.total} indices against {plan.extent}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ir.text import params_text, region_lines
 from ..ir.types import DType, Shape
+from .contract import Parts
 from .control import ControlPlan
 from .factorize import FactorizePlan
 from .index import Index, Opaque, Size, Split
@@ -102,6 +103,8 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
             )
         if plan.lhs_offset != 0 or plan.rhs_offset != 0:
             yield f"  offsets lhs {plan.lhs_offset}, rhs {plan.rhs_offset}"
+        if plan.parts != Parts():
+            yield f"  {plan.parts}"
     elif isinstance(plan, ScatterPlan):
         into = "array" if plan.given else "zeros"
         yield (
@@ -118,6 +121,7 @@ def _kernel(number: int, plan: AnyPlan) -> Iterator[str]:
         yield (
             f"k{number}: {plan.kind} {plan.dtype.name}, batch {plan.batch}, "
             f"n {plan.n}, m {plan.m}"
+            + (f", result read in {plan.read}" if plan.read.bounded else "")
         )
     elif isinstance(plan, ControlPlan):
         symbols = [region.symbol for region in plan.regions]

@@ -12,7 +12,13 @@ from ..ir.graph import Node, Value
 from ..ir.sizes import product
 from ..ir.types import DType, Shape
 from . import llvm
-from .contract import emit_gemm, emit_static_gemm, gemm_work_bytes
+from .contract import (
+    Parts,
+    emit_banded_gemm,
+    emit_gemm,
+    emit_static_gemm,
+    gemm_work_bytes,
+)
 from .control import ControlPlan, emit_control
 from .factorize import FactorizePlan, emit_factorize
 from .frame import OK, Frame
@@ -43,7 +49,8 @@ class Loop(NamedTuple):
 class ContractPlan(NamedTuple):
     """out[batch, m, n] = sum over k of lhs[batch, m, k] * rhs[batch, k, n].
 
-    Slots: lhs, rhs, out, scratch. Strides and offsets count elements.
+    Slots: lhs, rhs, out, scratch. Strides and offsets count elements. `parts` says what
+    is known of the matrices; where that is anything, n is contiguous in the result.
     """
 
     dtype: DType
@@ -53,6 +60,7 @@ class ContractPlan(NamedTuple):
     k: Loop
     lhs_offset: Size
     rhs_offset: Size
+    parts: Parts = Parts()
 
 
 class CheckPlan(NamedTuple):
@@ -207,7 +215,7 @@ def _emit_contract(
         if not plan.dtype.is_float:
             _integer_gemm(kernel, plan, lhs, rhs, out)
             return
-        if len(fixed) == 9:
+        if plan.parts == Parts() and len(fixed) == 9:
             q, r, t, *rest = fixed
             gemm = emit_static_gemm(
                 module,
@@ -220,7 +228,10 @@ def _emit_contract(
             fn.call(gemm.name, llvm.VOID, (lhs, rhs, out, kernel.slots[3]))
             return
         scratch = gemm_work_bytes(target, plan.dtype.name)
-        gemm_name = emit_gemm(module, target, plan.dtype.name)
+        if plan.parts == Parts():
+            gemm_name = emit_gemm(module, target, plan.dtype.name)
+        else:
+            gemm_name = emit_banded_gemm(module, target, plan.dtype.name, plan.parts)
         numbers = [kernel.size(v) for v in (*sizes, *strides)]
         fn.call(gemm_name, llvm.VOID, (lhs, rhs, out, *numbers, kernel.slots[3]))
 

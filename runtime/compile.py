@@ -75,6 +75,7 @@ class Options:
     fuse: bool = True
     registers: bool = True  # small loops
     rows: bool = True  # rows of few elements
+    structure: bool = True  # zeros of matrices are left out
     level: int = 1  # of LLVM's pipeline
     threads: int | None = None  # None: PULLBACK_THREADS, else 1
     above: int = PARTS_ABOVE  # the cost from which kernels run in parts
@@ -407,7 +408,7 @@ def _compile(graph: Graph, options: Options) -> Program:
     clock.append(perf_counter())
     text, (lowered,) = lower(
         [(ready, "program")], host(), fuse=options.fuse, embed=False,
-        registers=options.registers, rows=options.rows,
+        registers=options.registers, rows=options.rows, structure=options.structure,
         above=None if options.threads == 1 else options.above,
     )  # fmt: skip
     clock.append(perf_counter())

@@ -15,9 +15,9 @@ from .flow import Ints, for_range, i64, known, when
 from .panels import Kernels
 
 # Bytes of the second operand up to which its contiguous rows are read in place.
-_IN_PLACE_BYTES = 160 * 1024
+IN_PLACE_BYTES = 160 * 1024
 # Rows of the first operand from which packing a contiguous second operand pays.
-_PACK_ROWS = 16
+PACK_ROWS = 16
 # Bytes from which a first operand with contiguous rows is packed: it spans many pages.
 _FAR_BYTES = 6 * 1024 * 1024
 # Rows of an unpacked first operand that go through all panels together.
@@ -223,8 +223,8 @@ class _Gemm:
 
     def _blocked(self) -> None:
         cut, ints, fn = self.cut, self.ints, self.fn
-        large = ints.above(ints.mul(self.k, self.n), _IN_PLACE_BYTES // cut.size)
-        reused = ints.above(self.m, _PACK_ROWS - 1)
+        large = ints.above(ints.mul(self.k, self.n), IN_PLACE_BYTES // cut.size)
+        reused = ints.above(self.m, PACK_ROWS - 1)
         scattered = ints.invert(ints.equal(self.syj, 1))
         pack_y = ints.either(scattered, ints.both(large, reused))
         self.pack_y = ints.both(pack_y, ints.above(self.k, 0))

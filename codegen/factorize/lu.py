@@ -4,6 +4,7 @@ from ..contract.flow import for_range, i64, when
 from ..llvm import I1, I64, PTR, VOID, Function, Reg, const
 from .substitute import emit_substitute, solve
 from .tools import Tools
+from .triangle import emit_triangle
 
 _COLUMNS = 32  # eliminated before what is left is updated by a multiplication
 
@@ -16,6 +17,7 @@ def emit_lu(tools: Tools) -> str:
     x (n, n) holds the matrix negated and becomes the packed factors. Row i was
     exchanged with row pivots[i]; order[i] is where it came from; sign is the parity of
     that. A column of zeros has a pivot of 0; a NaN counts as larger than any number.
+    A triangle is its own factors, and no row is exchanged.
     """
     name = f"pb_lu_{tools.dtype}"
     module = tools.module
@@ -32,8 +34,20 @@ def emit_lu(tools: Tools) -> str:
         fn.store(i, fn.gep(order, i, I64))
         return []
 
-    for_range(fn, n, one, count)
     fn.store(const(tools.elem, 1.0), sign)
+    done, whole = fn.new_label("triangle"), fn.new_label("whole")
+    held = fn.call(emit_triangle(tools), I1, (x, n, order))
+    for_range(fn, n, one, count)
+    fn.cond_br(held, done, whole, False)
+    fn.start(done)
+
+    def stay(i: Reg, _: list[Reg]) -> list[Reg]:
+        fn.store(i, fn.gep(pivots, i, I64))
+        return []
+
+    for_range(fn, n, one, stay)
+    fn.ret()
+    fn.start(whole)
 
     def step(k: Reg, _: list[Reg]) -> list[Reg]:
         depth = fn.smin(fn.sub(n, k), side)

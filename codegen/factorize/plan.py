@@ -8,6 +8,7 @@ from ...ir.forms import Factorize
 from ...ir.graph import Node
 from ...ir.sizes import product
 from ...ir.types import DType
+from ..contract import Part
 from ..contract.flow import for_range, i64
 from ..frame import OK, Frame
 from ..index import Size
@@ -28,7 +29,8 @@ from .tools import Tools
 class FactorizePlan(NamedTuple):
     """A batch of n by n matrices factored, or of systems with m right sides solved.
 
-    Slots: the operands, the results, scratch. `number` is what a status names.
+    Slots: the operands, the results, scratch. `number` is what a status names; `read`
+    is the part of a triangular solution that is read.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class FactorizePlan(NamedTuple):
     operands: int
     results: int
     number: int
+    read: Part = Part()
 
 
 def plan_factorize(node: Node, number: int) -> FactorizePlan:
@@ -146,7 +149,7 @@ class _Emitter:
         self.copy_negated(right, out, fn.mul(n, m))
         solve(
             self.tools, fn, matrix, out, n, m, plan.lower, plan.transpose, plan.unit,
-            self.work,
+            self.work, plan.read,
         )  # fmt: skip
 
     def lu_solve(self, at: Reg) -> None:

@@ -4,6 +4,7 @@ A system solved from its last row is one solved from its first with all strides 
 round, so one kernel serves both triangles and their transposes.
 """
 
+from ..contract import Part
 from ..contract.flow import for_range, i64, lanes_below, when
 from ..llvm import I1, I64, PTR, VOID, Function, Reg, const, vec, width_of
 from .tools import BLOCK, Tools
@@ -12,6 +13,9 @@ _ROWS = 4  # of a tile: with three vectors, enough chains to hide the latency of
 _VECTORS = 3
 # Right sides up to which no multiplication is worth its packing.
 _FEW = 4
+_COLUMNS = 96  # solved as far as they are read, where not all of them are
+
+WHOLE = Part()
 
 
 def emit_substitute(tools: Tools) -> str:
@@ -196,17 +200,49 @@ def emit_solve(tools: Tools) -> str:
 def solve(
     tools: Tools, fn: Function, matrix: Reg, x: Reg, n: Reg, m: Reg,
     lower: bool, transpose: bool, unit: bool, work: Reg,
+    read: Part = WHOLE,
 ) -> None:  # fmt: skip
-    """Emit a call that solves for negated right sides x (n, m), both contiguous."""
+    """Emit a call that solves for negated right sides x (n, m), both contiguous.
+
+    Of the solution `read` is needed: a row takes part in those that are solved after
+    it, so columns end where nothing further is.
+    """
+    backward = lower == transpose
+    bound = read.hi if backward else read.lo
+    if bound is None:
+        columns(tools, fn, matrix, x, n, n, m, m, lower, transpose, unit, work)
+        return
+
+    def block(j: Reg, _: list[Reg]) -> list[Reg]:
+        width = fn.smin(fn.sub(m, j), i64(_COLUMNS))
+        if backward:  # rows from j - hi on
+            count = fn.sub(n, fn.sub(j, i64(bound)))
+        else:  # rows up to the last column's less lo
+            count = fn.sub(fn.add(j, width), i64(bound))
+        count = fn.smax(fn.smin(count, n), i64(0))
+        start = tools.at(fn, x, (j, None))
+        columns(
+            tools, fn, matrix, start, n, count, width, m, lower, transpose, unit, work
+        )
+        return []
+
+    for_range(fn, m, i64(_COLUMNS), block)
+
+
+def columns(
+    tools: Tools, fn: Function, matrix: Reg, x: Reg, n: Reg, count: Reg, m: Reg,
+    line: Reg, lower: bool, transpose: bool, unit: bool, work: Reg,
+) -> None:  # fmt: skip
+    """Emit solving for m columns, rows `line` apart, of the first `count` rows."""
     sti, stk = (i64(1), n) if transpose else (n, i64(1))
-    sx = m
+    sx = line
     if lower == transpose:
         # from the last row up: the same system with everything turned round
         last = fn.sub(n, i64(1))
         matrix = tools.at(fn, matrix, (last, sti), (last, stk))
         x = tools.at(fn, x, (last, sx))
         sti, stk, sx = (fn.sub(i64(0), s) for s in (sti, stk, sx))
-    args = (matrix, sti, stk, x, sx, n, m, const(I1, int(unit)), work)
+    args = (matrix, sti, stk, x, sx, count, m, const(I1, int(unit)), work)
     fn.call(emit_solve(tools), VOID, args)
 
 

@@ -238,6 +238,7 @@ def _cholesky_vjp(b: Builder, ct: Value, out: Value, x: Value) -> list[Value | N
     # Murray, Differentiation of the Cholesky decomposition (2016), eq. 10. With
     # q = phi(l.T ct), s = l^-T (q + q.T) l^-1 is the cotangent of a symmetric matrix
     # twice; the triangle that is read takes its other half along.
+    ct = part(b, ct, lower=True, unit=False)  # above, the factor is always 0
     inner = part(b, times(b, out, ct, "ki,kj->ij"), lower=True, unit=False)
     # phi halves the diagonal, and q + q.T doubles it again
     below = part(b, inner, lower=True, unit=True)
@@ -370,7 +371,7 @@ lu = _record(
         Sample(((None, None),), {}, make=solvable),
         Sample(((None, 3, 3),), {}, make=solvable),
     ),
-    kinks="Where two pivots tie the upper row is taken.",
+    kinks="Where two pivots tie the upper row is taken; a triangle is not pivoted.",
     doc="Packed factors of x[order] = l u, row exchanges, row order, and their parity.",
 )
 

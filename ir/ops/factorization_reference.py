@@ -61,8 +61,27 @@ def _demand_pivots(name: str, diagonal: Any) -> None:
             raise singular(name, pivot, matrix if diagonal.ndim > 1 else None)
 
 
+def _factored_triangle(held: Any) -> bool:
+    """Make a triangle its packed factors, if it is one and nothing overflows."""
+    if not np.all(np.isfinite(held)):
+        return False
+    if not np.any(np.tril(held, -1)):
+        held += 0.0  # no zero is negative
+        return True
+    with np.errstate(all="ignore"):
+        below = np.tril(held / np.diagonal(held), -1)
+        below[np.triu_indices(len(held))] = 0
+    if np.any(np.triu(held, 1)) or not np.all(np.isfinite(below)):
+        return False
+    held[...] = below + np.diag(np.diagonal(held))
+    return True
+
+
 def lu_of(x: Any) -> tuple[Any, ...]:
-    """Return packed factors, row exchanges, the order of rows, and its parity."""
+    """Return packed factors, row exchanges, the order of rows, and its parity.
+
+    A triangle of finite numbers is factored without exchanges.
+    """
     packed = np.array(x)
     n = packed.shape[-1]
     pivots = np.zeros(packed.shape[:-1], np.int64)
@@ -71,6 +90,9 @@ def lu_of(x: Any) -> tuple[Any, ...]:
     sign = np.ones(packed.shape[:-2], packed.dtype)
     for at in np.ndindex(packed.shape[:-2]):
         held = packed[at]
+        if n > 1 and _factored_triangle(held):
+            pivots[at] = np.arange(n)
+            continue
         for k in range(n):
             column = np.abs(held[k:, k])
             p = k + int(np.argmax(np.where(np.isnan(column), np.inf, column)))

@@ -11,6 +11,7 @@ from .cse import cse
 from .dce import dce
 from .fold import fold
 from .hoist import hoist
+from .masks import masks
 from .merge import merge
 from .regions import in_regions
 from .simplify import simplify
@@ -21,6 +22,7 @@ BY_NAME: Mapping[str, Callable[[Graph], Graph]] = {
     "fold": fold,
     "simplify": simplify,
     "cse": cse,
+    "masks": masks,
     "hoist": hoist,
 }
 
@@ -28,7 +30,8 @@ BY_NAME: Mapping[str, Callable[[Graph], Graph]] = {
 # that nobody needs; and last: rewrites leave more.
 REGIONS = "regions"  # all of them, within the regions of control ops
 PASSES: tuple[str, ...] = (
-    "merge", "dce", REGIONS, "hoist", "fold", "simplify", "cse", "dce",
+    "merge", "dce", REGIONS, "hoist", "fold", "simplify", "cse", "masks",
+    "dce",
 )  # fmt: skip
 NAMES = frozenset({*BY_NAME, REGIONS})
 

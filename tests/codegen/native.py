@@ -191,6 +191,7 @@ class How:
     embed: bool = True
     registers: bool = True
     rows: bool = True
+    structure: bool = True
     threads: int = 1  # from 2 on every kernel that can be split is split
 
     def __str__(self) -> str:
@@ -199,6 +200,7 @@ class How:
         words += ["fused"] if self.fuse else ["unfused"]
         words += [] if self.registers else ["no registers"]
         words += [] if self.rows else ["no rows"]
+        words += [] if self.structure else ["no structure"]
         words += [f"{self.threads} threads"] if self.threads > 1 else []
         return " ".join([*words, *(f"no {d}" for d in sorted(self.disable))])
 
@@ -348,7 +350,14 @@ def natives(graphs: Sequence[Graph], how: How = PLAIN) -> list[Native]:
     named = [(g, f"p{k}") for k, g in enumerate(ready)]
     above = 0 if how.threads > 1 else None
     text, lowered = lower(
-        named, how.target, how.fuse, how.embed, how.registers, how.rows, above
+        named,
+        how.target,
+        how.fuse,
+        how.embed,
+        how.registers,
+        how.rows,
+        above,
+        how.structure,
     )
     library = Library(emit_object(text, how.target, how.level))
     return [

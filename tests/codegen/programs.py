@@ -183,12 +183,26 @@ def normalised(m: Maker) -> list[Value]:
     return [m.sum(b.sin(y)), y]
 
 
+def triangles(m: Maker) -> list[Value]:
+    b, x, y = m.b, m.input(m.n, m.n), m.input(m.n, 3)
+    places = TensorType(I64, x.type.shape)
+    below = b.op(
+        "ge", b.op("iota", axis=0, type=places), b.op("iota", axis=1, type=places)
+    )
+    zero = b.zeros(x.type)
+    lower = b.select(below, x, zero)
+    moved = b.contract(lower, y, lhs="ik", rhs="kj", out="ij")
+    part = b.select(below, b.contract(moved, y, lhs="ik", rhs="jk", out="ij"), zero)
+    whole = b.contract(y, y, lhs="ik", rhs="jk", out="ij")
+    return [m.sum(b.mul(part, b.add(whole, x))), moved]
+
+
 ALL: dict[str, Make] = {
     f.__name__: f
     for f in (
         cross_entropy, logsumexp_rows, logsumexp_columns, mlp, rosenbrock, embedding,
         column_gather, joined, stacked, placed, energy, many_sums, folds,
-        reversed_steps, mixed_views, batched, branches, normalised,
+        reversed_steps, mixed_views, batched, branches, normalised, triangles,
     )
 }  # fmt: skip
 CANNOT_BE_EMPTY = ("cross_entropy",)  # a maximum over no element

@@ -30,6 +30,7 @@ WIDTHS = {
 HOWS = {
     "unfused": How(fuse=False),
     **{f"no {name}": How(disable=frozenset([name])) for name in pipeline.BY_NAME},
+    "no structure": How(structure=False),
     "no pass": How(disable=pipeline.NAMES),
     "no pass, unfused": How(fuse=False, disable=pipeline.NAMES),
     "O0": How(level=0),
@@ -43,7 +44,7 @@ EVERY = pytest.mark.parametrize(
     [pytest.param(*x, marks=[pytest.mark.slow] * (x[1] != 1)) for x in ORDERS],
     ids=[f"{n}-{o}" for n, o in ORDERS],
 )
-QUICK = ("unfused", "no pass", "O0", "256 bits")
+QUICK = ("unfused", "no structure", "no pass", "O0", "256 bits")
 
 
 def sizes_of(name: str) -> tuple[int, ...]:
@@ -81,7 +82,7 @@ def test_guarded_and_close_to_the_reference(name: str, order: int) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_in_four_other_ways(name: str) -> None:
+def test_in_other_ways(name: str) -> None:
     compile_in(QUICK, name, 1)
 
 

@@ -1,10 +1,10 @@
 """Einstein summation: labels are read, then operands are contracted in pairs.
 
-The pair whose product is smallest goes first; named sizes count as `TYPICAL`.
+`contraction_order.py` says in which order; named sizes count as `TYPICAL`. A step that
+sums nothing is a product of elements, which fuses with what reads it.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 from ...ir.errors import OpTypeError
@@ -13,6 +13,7 @@ from ...ir.loc import traced_at
 from ...ir.sizes import SizeExpr
 from ..builders import ArrayBuilder
 from ..operands import emit, refuse
+from .contraction_order import Order
 from .elementwise import same_dtype
 from .linalg import contracted, summed
 
@@ -31,20 +32,24 @@ def einsum(b: ArrayBuilder, subscripts: Any, *operands: Any, **options: Any) -> 
     parts, out = _labels(b, subscripts, values)
     terms = [_diagonals(b, v, p) for v, p in zip(values, parts, strict=True)]
     terms = _stretched(b, terms)
-    while len(terms) > 1:
-        one, two = _cheapest(terms, out)
-        (x, left), (y, right) = terms[one], terms[two]
-        rest = [t for k, t in enumerate(terms) if k not in (one, two)]
-        needed = set(out).union(*(labels for _, labels in rest))
-        made = "".join(c for c in dict.fromkeys(left + right) if c in needed)
-        if not rest:
-            made = out
-        if set(left + right) == set(made):  # nothing is summed
-            held = _multiplied(b, x, y, left, right, made)
+    terms = [_alone(b, k, terms, out) for k in range(len(terms))]
+    extents: dict[str, int] = {}
+    for x, labels in terms:
+        extents.update(zip(labels, map(_count, x.type.shape), strict=True))
+    made = {1 << k: term for k, term in enumerate(terms)}
+    for one, two in Order([labels for _, labels in terms], out, extents).run():
+        (x, left), (y, right) = made.pop(one), made.pop(two)
+        needed = set(out).union(*(labels for _, labels in made.values()))
+        labels = "".join(c for c in dict.fromkeys(left + right) if c in needed)
+        if not made:
+            labels = out
+        if set(left + right) == set(labels):  # nothing is summed
+            held = _multiplied(b, x, y, left, right, labels)
         else:
-            held = contracted(b, "einsum", x, y, left, right, made)
-        terms = [*rest, (held, made)]
-    held, have = summed(b, *terms[0], out)
+            held = contracted(b, "einsum", x, y, left, right, labels)
+        made[one | two] = held, labels
+    ((held, have),) = made.values()
+    held, have = summed(b, held, have, out)
     if have != out:
         held = b.op("transpose", held, axes=tuple(have.index(c) for c in out))
     return held
@@ -150,20 +155,12 @@ def _count(size: int | SizeExpr) -> int:
     return size if isinstance(size, int) else TYPICAL
 
 
-def _cheapest(terms: Sequence[tuple[Value, str]], out: str) -> tuple[int, int]:
-    """Return the pair whose contraction does the fewest multiplications."""
-    extents: dict[str, int] = {}
-    for x, labels in terms:
-        extents.update(zip(labels, map(_count, x.type.shape), strict=True))
-
-    def work(pair: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-        both = set(terms[pair[0]][1]) | set(terms[pair[1]][1])
-        total = 1
-        for label in both:
-            total *= extents[label]
-        return total, pair
-
-    return min(combinations(range(len(terms)), 2), key=work)
+def _alone(
+    b: ArrayBuilder, at: int, terms: Sequence[tuple[Value, str]], out: str
+) -> tuple[Value, str]:
+    """Return a term summed over the labels that nothing else has."""
+    others = [labels for k, (_, labels) in enumerate(terms) if k != at]
+    return summed(b, *terms[at], out + "".join(others))
 
 
 def multi_dot(b: ArrayBuilder, arrays: Any, *, out: Any = None) -> Value:
