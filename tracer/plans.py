@@ -147,7 +147,7 @@ class Known:
         self.products = products
 
     def use(
-        self, values: Sequence[Value], sources: Sequence[Tensor], keep: bool
+        self, values: list[Value], sources: Sequence[Tensor], keep: bool
     ) -> list[Any]:
         """Return the gradients of what is recorded now.
 
@@ -161,7 +161,11 @@ class Known:
         products = self.products
         for k, at in enumerate(self.named):
             value = values[at]
+            if value is None:  # a gradient that no name of the user's ever had
+                value = values[at] = Value(self.main.graph.outputs[k].type, None, 0)
             cell = value.cell
+            if cell is None:
+                cell = value.cell = Cell()
             cell.plan = plan
             cells.append(ref(cell))
             if not keep and k in products:

@@ -22,7 +22,7 @@ from .state import STATE, WATCHERS
 from .tape_arguments import (
     USED,
     UnconnectedGradients,
-    as_kind,
+    collected,
     seeds,
     tensors,
     unconnected,
@@ -76,7 +76,8 @@ class GradientTape(Jacobians):
         if fresh:
             if recorder.group:
                 recorder.run_group()
-            if recorder.builder.nodes:
+            recorder.trail.settle()
+            if recorder.trail.nodes:
                 recorder.trim()
             fresh = not self._segments
         self._resume(fresh)
@@ -103,9 +104,14 @@ class GradientTape(Jacobians):
 
     def _pause(self) -> None:
         recorder = self._on()
-        self._segments += recorder.builder.nodes[self._start :]
+        trail = recorder.trail
+        self._segments += trail.nodes[self._start :]
         self._start = -1
-        recorder.trail.walks = False
+        if trail.tape == id(self):
+            trail.segment = self._segments  # what is made late goes there
+        else:
+            trail.settle()
+        trail.walks = False
         recorder.tapes.remove(self)
         watchers = WATCHERS.get()
         rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
@@ -124,6 +130,8 @@ class GradientTape(Jacobians):
             )
 
     def _nodes(self) -> list[Node]:
+        if self._recorder is not None:
+            self._recorder.trail.settle()
         if self._start < 0:
             return self._segments
         return self._segments + self._on().builder.nodes[self._start :]
@@ -132,7 +140,7 @@ class GradientTape(Jacobians):
         before = len(self._segments)
         if self._start < 0 or self._recorder is None:
             return before
-        return before + len(self._recorder.builder.nodes) - self._start
+        return before + self._recorder.trail.count() - self._start
 
     def _note_read(self, variable: Variable, read: Value) -> None:
         """Take a read of a variable as that variable, where it is watched."""
@@ -219,11 +227,11 @@ class GradientTape(Jacobians):
         if recorder is None:
             return
         recorder.kept.pop(id(self), None)
+        if recorder.trail.tape == id(self):
+            recorder.trail.leave()
         if not self._segments:
             return
         self._clear()
-        if recorder.trail.tape == id(self):
-            recorder.trail.leave()
         if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
 
@@ -314,6 +322,7 @@ class GradientTape(Jacobians):
         if wanted is not None and step is not None:
             known = step.found.get(wanted)
         if known is None and wanted is not None and step is not None:
+            trail.settle()
             reads = [self._own(x) for x in sources]
             known = roll(trail, [x._value for x in targets], reads, self._watched)
             if known is not None:
@@ -332,9 +341,13 @@ class GradientTape(Jacobians):
             recorder.group = group
             take_back(recorder.builder.nodes, start)
         trail.touched = True
+        if self._persistent:
+            trail.settle()
         found = known.use(trail.values, sources, self._persistent)
         if not self._persistent:
-            take_back(recorder.builder.nodes, trail.start)
+            trail.drop()
+            if len(trail.nodes) > trail.start:
+                take_back(trail.nodes, trail.start)
         return found
 
     def _own(self, x: Tensor) -> list[Value]:
@@ -376,7 +389,7 @@ class GradientTape(Jacobians):
         for x, values in zip(sources, reads, strict=True):
             parts = [own.get(id(x)), *[by_value.get(v) for v in values]]
             results.append(
-                _collected(recorder, x, [p for p in parts if p is not None], made,
+                collected(recorder, x, [p for p in parts if p is not None], made,
                            unconnected)
             )  # fmt: skip
         recorder.run_together(
@@ -413,29 +426,6 @@ class GradientTape(Jacobians):
             if value is not None:
                 on.add(value)
         return recorded
-
-
-def _collected(
-    recorder: Recorder,
-    source: Tensor,
-    parts: list[Value],
-    made: dict[Value, Tensor],
-    unconnected: UnconnectedGradients,
-) -> "Tensor | None":
-    b = recorder.builder
-    if not parts:
-        if unconnected is UnconnectedGradients.NONE:
-            return None
-        return source.plain(Recorder.concrete(b.zeros(as_kind(source))))
-    total = parts[0]
-    for part in parts[1:]:
-        total = b.op("add", total, part)
-    known = made.get(total)
-    if known is not None:
-        return source.plain(recorder.alias(total))
-    result: Tensor = recorder.wrap(total, (), source.plain)
-    made[total] = result
-    return result
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

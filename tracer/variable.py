@@ -18,7 +18,7 @@ from .builders import Array
 from .cell import Cell, leaf
 from .functions.table import BY_NUMPY, Impl
 from .state import STATE, WATCHERS
-from .tensor import Tensor, as_array, current_recorder
+from .tensor import _QUICK, Tensor, as_array, current_recorder
 
 _ORDER = itertools.count()
 
@@ -177,5 +177,7 @@ class Variable(Tensor):
             f"its result is the way out{traced_at(user_loc(2))}"
         )
 
+
+_QUICK.add(Variable)
 
 __all__ = ["Variable"]
