@@ -125,12 +125,15 @@ class Program:
             threads=threads_text(self.threads),
         )
 
-    def entry(self, tree: Tree, miss: Callable[..., object]) -> Callable[..., object]:
+    def entry(
+        self, tree: Tree, miss: Callable[..., object], arrays: bool = False
+    ) -> Callable[..., object]:
         """Return the fast native callable.
 
         Args:
             tree: how results are arranged: nested tuples of output numbers.
             miss: called with the arguments when they do not fit exactly.
+            arrays: results of rank 0 are arrays, not NumPy's scalars.
         """
         graph = self.graph
         count = self.arguments
@@ -160,6 +163,7 @@ class Program:
             context=self._context(),
             stoppable=lowered.loops,
             prints=self._printer is not None,
+            arrays=arrays,
             keep=self,
         )
 
@@ -186,9 +190,8 @@ class Program:
         """
         if self._entry is None:
             outputs = len(self.graph.outputs)
-            self._entry = self.entry(tuple(range(outputs)), self._refit)
-        results: Any = self._entry(*arrays)  # Any: a tuple of arrays and scalars
-        return [r if type(r) is np.ndarray else np.asarray(r) for r in results]
+            self._entry = self.entry(tuple(range(outputs)), self._refit, True)
+        return list(self._entry(*arrays))  # type: ignore[call-overload,no-any-return]
 
     def _refit(self, *arrays: Any) -> object:  # Any: whatever was passed
         """Run on copies of arrays that do not lie as the entry takes them."""

@@ -5,7 +5,6 @@ looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
 `MOST_NODES` nodes or `MOST_BYTES` bytes of arrays it runs.
 """
 
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -98,8 +97,8 @@ class Recorder:
         self.handle = handle
         self._builder = TapeBuilder()
         self.tapes: list[GradientTape] = []  # that record now
-        self.kept: dict[int, weakref.ref[GradientTape]] = {}  # by identity
-        self.epoch = 0  # changes whenever what is recorded changes
+        self.kept: dict[int, list[Node]] = {}  # of tapes, by their identity
+        self.epoch = object()  # another whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
         self.trail = Trail(self._builder.nodes, self._builder.array)
@@ -164,7 +163,8 @@ class Recorder:
             raise type(error)(f"{error}{traced_at(b.loc)}") from None
         finally:
             b.by_user = False
-        if len(b.nodes) - self._ran > MOST_NODES or b.bytes > MOST_BYTES:
+        held = b.bytes + trail.bytes
+        if len(b.nodes) - self._ran > MOST_NODES or held > MOST_BYTES:
             made = self.wrap(out, given, handle)
             self.flush()
             return made
@@ -336,7 +336,7 @@ class Recorder:
         found = [r for node in nodes[self._ran :] for r in node.results]
         pending.run(self._alive(found))
         self._have_run(len(nodes))
-        self.builder.bytes = 0
+        self.builder.bytes = self.trail.bytes = 0
         if not self.tapes:
             self.trim()
 
@@ -355,7 +355,7 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
-        self.epoch += 1  # a read that variables remember may be among what goes
+        self.epoch = object()  # a read that variables remember may be among what goes
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":
@@ -376,8 +376,7 @@ class Recorder:
         factors, which are not stored: what is added to it becomes an fma of them.
         """
         kept: set[Node] = set()
-        held = [tape() for tape in self.kept.values()]
-        stack = [node for tape in held if tape is not None for node in tape._nodes()]
+        stack = [node for nodes in self.kept.values() for node in nodes]
         for node in self.builder.nodes:
             cell = node.results[0].cell
             if cell is not None and cell.handles and node.primitive.name == "mul":

@@ -1,20 +1,25 @@
 """Steps of a trail: an op on numbered values, and what calls of it are known by."""
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from ..ir.graph import Value
 from ..ir.loc import Loc
 from ..ir.types import DType, TensorType, dtype_of
-from .cell import Array
+from .cell import Array, Cell, leaf
 
 # Python numbers that are part of a program; all others are inputs of it.
 LITERALS = frozenset((0, 1, -1, 2, 0.5))
 
 _TYPES: dict[TensorType, int] = {}
+_KINDS: list[TensorType] = []  # by their codes
 _ARRAYS: dict[tuple[np.dtype[Any], tuple[int, ...]], int] = {}
 _MOST_ARRAYS = 10_000
+_LOCK = Lock()
+_NEW: Any = object.__new__
 _PLAIN = (int, bool, str, type(None), type, type(Ellipsis))
 
 # (op, operands: numbers or literals, params, result types, the product's number and the
@@ -54,8 +59,29 @@ def leaf_code(kind: TensorType) -> int:
     """Return what keys call a value from outside, by its type."""
     code = _TYPES.get(kind)
     if code is None:
-        code = _TYPES[kind] = len(_TYPES)
+        with _LOCK:
+            code = _TYPES.setdefault(kind, len(_KINDS))
+            if code == len(_KINDS):
+                _KINDS.append(kind)
     return -1 - code
+
+
+def leaf_again(x: Array, code: int) -> Value:
+    """Return a leaf that holds a copy of an array of which the code is known."""
+    kind = _KINDS[-1 - code]
+    if x.dtype is not kind.dtype.numpy:
+        return leaf(x)
+    array = x.copy()
+    array.setflags(write=False)
+    value: Value = _NEW(Value)
+    value.type = kind
+    value.node = None
+    value.index = 0
+    cell = value.cell = _NEW(Cell)
+    cell.array = array
+    cell.handles = 0
+    cell.plan = None
+    return value
 
 
 def array_code(impl: Callable[..., Any], x: Array) -> int | None:
@@ -93,4 +119,13 @@ def static(x: Any) -> Any:
     raise Other
 
 
-__all__ = ["LITERALS", "Made", "Other", "Step", "array_code", "leaf_code", "static"]
+__all__ = [
+    "LITERALS",
+    "Made",
+    "Other",
+    "Step",
+    "array_code",
+    "leaf_again",
+    "leaf_code",
+    "static",
+]

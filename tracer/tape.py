@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import ref
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
@@ -72,28 +71,24 @@ class GradientTape(Jacobians):
         if self._recorder is not recorder:
             self._check_thread()
             self._recorder = recorder
-        fresh = not recorder.tapes
-        if fresh:
-            if recorder.group:
-                recorder.run_group()
-            recorder.trail.settle()
-            if recorder.trail.nodes:
-                recorder.trim()
-            fresh = not self._segments
-        self._resume(fresh)
-        recorder.kept[id(self)] = ref(self)
+        if recorder.tapes:
+            self._resume(recorder, False)
+            return self
+        if recorder.group:
+            recorder.run_group()
+        trail = recorder.trail
+        if trail.taken:
+            trail.settle()
+        if trail.nodes:
+            recorder.trim()
+        self._resume(recorder, not self._segments)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._start >= 0:
             self._pause()
 
-    def _resume(self, fresh: bool) -> None:
-        recorder = self._on()
-        self._start = len(recorder.builder.nodes)
-        recorder.tapes.append(self)
-        WATCHERS.set((*WATCHERS.get(), self))
-        recorder.epoch += 1
+    def _resume(self, recorder: Recorder, fresh: bool) -> None:
         trail = recorder.trail
         if fresh:
             trail.begin(self)
@@ -101,14 +96,20 @@ class GradientTape(Jacobians):
                 trail.watch(value)
         else:
             trail.leave()
+        self._start = len(trail.nodes)
+        recorder.tapes.append(self)
+        WATCHERS.set((*WATCHERS.get(), self))
+        recorder.epoch = object()
 
     def _pause(self) -> None:
         recorder = self._on()
         trail = recorder.trail
-        self._segments += trail.nodes[self._start :]
+        segments = self._segments
+        if len(trail.nodes) > self._start:
+            segments += trail.nodes[self._start :]
         self._start = -1
         if trail.tape == id(self):
-            trail.segment = self._segments  # what is made late goes there
+            trail.segment = segments  # what is made late goes there
         else:
             trail.settle()
         trail.walks = False
@@ -116,7 +117,8 @@ class GradientTape(Jacobians):
         watchers = WATCHERS.get()
         rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
         WATCHERS.set(tuple(rest))
-        recorder.epoch += 1
+        recorder.kept[id(self)] = segments
+        recorder.epoch = object()
 
     def _on(self) -> Recorder:
         assert self._recorder is not None, "the tape has been entered"
@@ -170,7 +172,7 @@ class GradientTape(Jacobians):
                 self._explicit.append(x)
                 self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
-                    self._recorder.epoch += 1  # the next read is a new one
+                    self._recorder.epoch = object()  # the next read is a new one
             else:
                 value = x._value
                 if value.type.dtype.kind != "f":
@@ -203,7 +205,7 @@ class GradientTape(Jacobians):
         try:
             yield
         finally:
-            self._resume(False)
+            self._resume(self._on(), False)
 
     def reset(self) -> None:
         """Forget everything recorded and watched."""
@@ -212,10 +214,12 @@ class GradientTape(Jacobians):
         recording = self._start >= 0
         if recording:
             self._pause()
+        if self._recorder is not None:
+            self._recorder.kept.pop(id(self), None)
         self._clear()
         self._used = False
         if recording:
-            self._resume(False)
+            self._resume(self._on(), False)
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
@@ -225,6 +229,8 @@ class GradientTape(Jacobians):
     def __del__(self) -> None:
         recorder = self._recorder
         if recorder is None:
+            return
+        if self._used and not self._segments:
             return
         recorder.kept.pop(id(self), None)
         if recorder.trail.tape == id(self):
@@ -275,7 +281,9 @@ class GradientTape(Jacobians):
             leaves, structure = [sources], LEAF
         else:
             leaves, structure = with_structure(sources, "sources")
-        recorder = self._begin()
+        recorder = self._recorder
+        if recorder is None or recorder is not STATE.recorder or self._start >= 0:
+            recorder = self._begin()
         try:
             if output_gradients is None and recorder.trail.knows(self):
                 found = self._by_trail(targets, leaves, missing)
@@ -302,8 +310,9 @@ class GradientTape(Jacobians):
         self._watched = []
         recorder = self._on()
         recorder.kept.pop(id(self), None)
-        if recorder.trail.tape == id(self):
-            recorder.trail.leave()
+        trail = recorder.trail
+        if trail.step is not None and trail.tape == id(self):
+            trail.leave()
         if self._reads:
             self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
 

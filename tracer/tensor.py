@@ -75,7 +75,10 @@ class Tensor(Operators):
     # -- looking -------------------------------------------------------------------
 
     def _array(self) -> Array:
-        array: Array | None = self._value.cell.array
+        cell = self._value.cell
+        if cell.array is None and cell.plan is not None:
+            cell.plan.run()
+        array: Array | None = cell.array
         return array if array is not None else current_recorder().look(self._value)
 
     def numpy(self) -> Any:

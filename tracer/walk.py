@@ -17,7 +17,7 @@ from ..ir.loc import USERS, Loc, is_ours, loc_of
 from .cell import Array, Cell, leaf
 from .contracted import Contracted
 from .operators import Operators
-from .steps import LITERALS, Made, Step, array_code, leaf_code
+from .steps import LITERALS, Made, Step, array_code, leaf_again, leaf_code
 
 MOST_STEPS = 20_000
 
@@ -35,6 +35,7 @@ class Walk:
         "_size",
         "ahead",
         "bound",
+        "bytes",
         "end",
         "nodes",
         "numbers",
@@ -59,6 +60,7 @@ class Walk:
         self.start = self.end = 0
         self.taken: list[Step] = []  # whose nodes are not made yet
         self.ahead = 0  # how many nodes those are
+        self.bytes = 0  # of arrays that were copied since something ran
         self.bound = 0  # with more nodes than this, what is pending runs
         self.segment: list[Node] | None = None  # where nodes made late belong too
         self.touched = False
@@ -158,15 +160,17 @@ class Walk:
                 k = self._code(impl, x)
             if m is None and k is not None:
                 m = self._code(impl, y)
-            if m is None or (k is float and m is float) or (x is y and _is_fresh(k)):
+            if k is None or m is None or (k is float and m is float):
                 return None
+            if x is y and _is_fresh(k):
+                return None  # one value from outside, which keys tell from two
             after = self.step.after.get((impl, k, m))  # type: ignore[union-attr]
             if after is None:
                 return None
             if _is_fresh(k):
-                self._take(x)
+                self._take(x, k)
             if _is_fresh(m):
-                self._take(y)
+                self._take(y, m)
         else:
             after = self.step.after.get((impl, k, m))  # type: ignore[union-attr]
             if after is None:
@@ -182,11 +186,13 @@ class Walk:
         k: Any = self.numbers.get(x._value) if type(x) is handle else None
         if k is None:
             k = self._code(impl, x)
+            if k is None:
+                return None
         after = self.step.after.get((impl, k))  # type: ignore[union-attr]
-        if k is None or after is None:
+        if after is None:
             return None
         if _is_fresh(k):
-            self._take(x)
+            self._take(x, k)
         return self._again(after, handle, _frame(depth))
 
     def _again(self, after: Step, handle: type[Any], frame: FrameType) -> Any:
@@ -243,9 +249,15 @@ class Walk:
             return None if value.cell.array is None else leaf_code(value.type)
         return None
 
-    def _take(self, x: Any) -> None:
+    def _take(self, x: Any, code: int) -> None:
         """Number an argument that is a value from outside."""
-        self._leaf(self._leaf_of(x) if type(x) is np.ndarray else x._value)
+        if type(x) is np.ndarray:
+            value = leaf_again(x, code)
+            self.bytes += x.nbytes
+        else:
+            value = x._value
+        self.numbers[value] = len(self.values)
+        self.values.append(value)
 
     def follow(self, step: Step, number: "float | None") -> Value:
         """Take a step again; returns its result."""

@@ -72,6 +72,7 @@ def make_entry(
     release: bool | None = None,
     stoppable: bool = False,
     prints: bool = False,
+    arrays: bool = False,
     keep: object = None,
     path: str | None = None,
 ) -> Callable[..., object]:
@@ -94,6 +95,7 @@ def make_entry(
             arrays of a call exceed 1 MiB.
         stoppable: an interrupt stops the program: it has loops.
         prints: the context has the fields of programs that print.
+        arrays: 0-d results are arrays too.
         keep: an object kept as long as the entry: whatever owns `address`.
         path: `native` or `ctypes` instead of the best path here.
 
@@ -107,7 +109,7 @@ def make_entry(
     """
     signature = Signature(
         inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release,
-        stoppable, prints,
+        stoppable, prints, arrays,
     )  # fmt: skip
     check_signature(signature)
     reason = refusal()

@@ -244,12 +244,12 @@ class _Entry:
     def _make_outputs(
         self, extents: list[tuple[list[Reg], Reg]], outputs: Reg
     ) -> list[Reg | None]:
-        """Make the result arrays and fill the address list; None for a 0-d result."""
+        """Make the result arrays and fill the address list; None for a scalar."""
         fn = self.fn
         made: list[Reg | None] = []
         pairs = zip(self.signature.outputs, extents, strict=True)
         for k, (out, (dims, size)) in enumerate(pairs):
-            if out.dims:
+            if out.dims or self.signature.arrays:
                 array = self._make_array(out, dims, size)
                 made.append(self._own(array))
                 data = fn.load(at(fn, array, capi.ARRAY_DATA), PTR)
@@ -261,7 +261,7 @@ class _Entry:
 
     def _make_array(self, out: OutSpec, dims: list[Reg], size: Reg) -> Reg:
         fn = self.fn
-        shape = fn.alloca(I64, len(dims), align=8)
+        shape = fn.alloca(I64, max(len(dims), 1), align=8)
         for axis, extent in enumerate(dims):
             fn.store(extent, at(fn, shape, 8 * axis))
         descr = address_reg(id(DTYPES[out.dtype]))

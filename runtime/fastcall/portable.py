@@ -136,7 +136,7 @@ def make_portable(
                 code, status.node, status.index, status.axis, status.extent
             )
             raise error if isinstance(error, BaseException) else TypeError(error)
-        return _arrange(signature.tree, results)
+        return _arrange(signature.tree, results, signature.arrays)
 
     return PortableEntry(call, keep)
 
@@ -199,11 +199,12 @@ def _aligned(size: int) -> tuple[object, int | None]:
     return owner, (_address(owner) + 63) & ~63
 
 
-def _arrange(tree: Tree, results: list[np.ndarray[Any, Any]]) -> object:
+def _arrange(tree: Tree, results: list[np.ndarray[Any, Any]], arrays: bool) -> object:
     if isinstance(tree, int):
         # Indexing by () makes a scalar of a 0-d array.
-        return results[tree] if results[tree].ndim else results[tree][()]
-    return tuple(_arrange(child, results) for child in tree)
+        held = results[tree]
+        return held if arrays or held.ndim else held[()]
+    return tuple(_arrange(child, results, arrays) for child in tree)
 
 
 class _Shapes:

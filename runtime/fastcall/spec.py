@@ -75,6 +75,8 @@ class Signature:
     """An interrupt stops the program: it has loops."""
     prints: bool = False
     """The context is as long as that of programs that print."""
+    arrays: bool = False
+    """0-d results are arrays too, not NumPy scalars."""
 
 
 def leaves_of(tree: Tree) -> Iterator[int]:
