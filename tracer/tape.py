@@ -77,8 +77,7 @@ class GradientTape(Jacobians):
         if recorder.group:
             recorder.run_group()
         trail = recorder.trail
-        if trail.taken:
-            trail.settle()
+        trail.close()
         if trail.nodes:
             recorder.trim()
         self._resume(recorder, not self._segments)
@@ -234,7 +233,7 @@ class GradientTape(Jacobians):
             return
         recorder.kept.pop(id(self), None)
         if recorder.trail.tape == id(self):
-            recorder.trail.leave()
+            recorder.trail.abandon()
         if not self._segments:
             return
         self._clear()

@@ -70,7 +70,7 @@ class Walk:
 
     def begin(self, tape: object) -> None:
         """Walk from the root: a tape begins to record."""
-        self.settle()
+        self.close()
         if self._size > MOST_STEPS:
             self._root, self._size = Step(), 0
         self.step = self._root
@@ -91,6 +91,25 @@ class Walk:
             self.segment = None
             self.values = []
             self.numbers = {}
+
+    def close(self) -> None:
+        """Make the nodes that somebody can still ask for, if any can."""
+        if self.taken:
+            if self.segment is not None or self._is_pending():
+                self.settle()
+            else:
+                self.drop()
+
+    def abandon(self) -> None:
+        """Go on without the tape, which is gone; what it gave may be asked for."""
+        self.tape, self.walks, self.segment = 0, False, None
+        if not (self.taken and self._is_pending()):
+            self.drop()
+
+    def _is_pending(self) -> bool:
+        """Return whether a handle names what is not computed."""
+        values = self.values
+        return any(values[k].cell.array is None for k in alive(values))
 
     def drop(self) -> None:
         """Leave, and never make the nodes of what was walked: plans compute it."""
