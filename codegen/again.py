@@ -9,9 +9,9 @@ The kernel is the same one, and so are the bits. Cost: O(launches).
 from collections.abc import Sequence
 
 from ..ir.types import TensorType
+from .cost import plan_cost
 from .driver import Launch
 from .memory import Buffer
-from .cost import plan_cost
 from .plan import KernelPlan
 from .sliced import Made, Run, Sliced, reads_of, stays_inside
 from .whole import ContractPlan

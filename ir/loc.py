@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 _ROOT = __file__.rsplit("/", 2)[0] if "/" in __file__ else __file__
 _ROOMS: set[str] = set()
-OURS: dict[CodeType, bool] = {}
-_KNOWN: "dict[tuple[CodeType, int], Loc]" = {}  # so that nodes share them
+# By identity: to hash a code object is to read all of it.
+_OURS: dict[int, CodeType] = {}
+USERS: dict[int, CodeType] = {}
+_KNOWN: "dict[tuple[int, int], Loc]" = {}  # so that nodes share them
 _MOST_KNOWN = 10_000
 
 
@@ -45,18 +47,24 @@ class Loc(NamedTuple):
 
 def is_ours(code: CodeType) -> bool:
     """Return whether a code object belongs to pullback or NumPy, not to the user."""
-    known = OURS.get(code)
-    if known is None:
-        name = code.co_filename
-        known = any(name.startswith(room) for room in _ROOMS) or "/numpy/" in name
-        OURS[code] = known
-    return known
+    if _OURS.get(id(code)) is code:
+        return True
+    if USERS.get(id(code)) is code:
+        return False
+    name = code.co_filename
+    ours = any(name.startswith(room) for room in _ROOMS) or "/numpy/" in name
+    known = _OURS if ours else USERS
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[id(code)] = code
+    return ours
 
 
 def register_room(file: str) -> None:
     """Declare that the files beside `file` are pullback's own."""
     _ROOMS.add(file.rsplit("/", 1)[0] + "/")
-    OURS.clear()
+    _OURS.clear()
+    USERS.clear()
 
 
 register_room(__file__)
@@ -65,22 +73,25 @@ register_room(__file__)
 def user_loc(depth: int = 1) -> Loc | None:
     """Return the innermost location on the stack that is the user's."""
     frame = sys._getframe(depth)
-    while frame is not None:
-        code = frame.f_code
-        if not (OURS[code] if code in OURS else is_ours(code)):
-            at = code, frame.f_lasti
-            known = _KNOWN.get(at)
-            # equal code of another file is equal
-            if known is None or known.code is not code:
-                if len(_KNOWN) >= _MOST_KNOWN:
-                    _KNOWN.clear()
-                known = _KNOWN[at] = Loc(*at)
-            return known
+    code = frame.f_code
+    while is_ours(code):
         back = frame.f_back
         if back is None:
             return None
         frame = back
-    return None
+        code = frame.f_code
+    return loc_of(code, frame.f_lasti)
+
+
+def loc_of(code: CodeType, lasti: int) -> Loc:
+    """Return the location of an instruction, one for all that ask."""
+    at = id(code), lasti
+    known = _KNOWN.get(at)
+    if known is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[at] = Loc(code, lasti)  # it holds the code, so keeps its number
+    return known
 
 
 def traced_at(loc: Loc | None) -> str:

@@ -128,7 +128,11 @@ class Program:
         )
 
     def entry(
-        self, tree: Tree, miss: Callable[..., object], into: bool = False
+        self,
+        tree: Tree,
+        miss: Callable[..., object],
+        into: bool = False,
+        arrays: bool = False,
     ) -> Callable[..., object]:
         """Return the fast native callable.
 
@@ -136,6 +140,7 @@ class Program:
             tree: how results are arranged: nested tuples of output numbers.
             miss: called with the arguments when they do not fit exactly.
             into: whether calls take `out=`, as `make_entry` says.
+            arrays: results of rank 0 are arrays, not NumPy's scalars.
         """
         graph = self.graph
         count = self.arguments
@@ -166,6 +171,7 @@ class Program:
             stoppable=lowered.loops,
             prints=self._printer is not None,
             into=into,
+            arrays=arrays,
             keep=self,
         )
 
@@ -201,13 +207,13 @@ class Program:
         results: Any  # a tuple of arrays and scalars
         if out is not None:
             if self._into is None:
-                self._into = self.entry(flat, self._refit, into=True)
+                self._into = self.entry(flat, self._refit, into=True, arrays=True)
             results = self._into(*arrays, out=tuple(out))
         else:
             if self._entry is None:
-                self._entry = self.entry(flat, self._refit)
+                self._entry = self.entry(flat, self._refit, arrays=True)
             results = self._entry(*arrays)
-        return [r if type(r) is np.ndarray else np.asarray(r) for r in results]
+        return list(results)
 
     # Any: whatever was passed
     def _refit(self, *arrays: Any, **out: Any) -> object:

@@ -9,7 +9,7 @@ from ..ir.types import TensorType
 from . import pending
 from .cell import Array, is_known, leaf
 from .mode import MODE
-from .plans import Known, Place, Program
+from .plans import At, Known, Place, Program
 from .recorder import Recorder
 from .tape_arguments import UnconnectedGradients
 from .tape_custom import REGISTERED
@@ -44,7 +44,7 @@ def learn(
             continue
         value = x._value
         if value in numbers:
-            results.append(_numbered(numbers[value]))
+            results.append(At(numbers[value]))
         elif is_known(value):
             results.append(_array(value.cell.array))
         else:
@@ -69,10 +69,6 @@ def learn(
     return Known(main, extra, named, kinds, results, products)
 
 
-def _numbered(k: int) -> Place:
-    return lambda values, made: values[k]
-
-
 def _array(array: Array) -> Place:
     return lambda values, made: leaf(array, copy=False)
 
@@ -86,7 +82,7 @@ def _factor(
 ) -> Place:
     number = numbers.get(x)
     if number is not None and (is_known(x) or number in named):
-        return _numbered(number)
+        return At(number)
     if x.node is not None and x.node.primitive.name == "constant":
         return _literal(x)
     if is_known(x):
@@ -145,19 +141,21 @@ def asked(
         all, or where others than the tape have a say.
     """
     trail = recorder.trail
-    if recorder.tapes or trail.touched or REGISTERED or not MODE.is_native:
+    if recorder.tapes or trail.touched or REGISTERED:
+        return None
+    if MODE.users or MODE.interpreters:
         return None
     numbers = trail.numbers
     zeros = missing is UnconnectedGradients.ZERO
     wanted: list[Any] = [zeros]
+    at: Any
     for x in targets:
-        number = None if isinstance(x, Variable) else numbers.get(x._value)
-        if number is None:
+        at = None if isinstance(x, Variable) else numbers.get(x._value)
+        if at is None:
             return None
-        wanted.append(number)
+        wanted.append(at)
     wanted.append(None)
     for x in sources:
-        at: Any
         if isinstance(x, Variable):
             seen = held.get(id(x))
             at = () if seen is None else tuple([numbers[v] for v in seen[1]])
@@ -168,7 +166,13 @@ def asked(
         if zeros and not found:
             return None
         wanted.append(at)
-    return (*wanted, None, *alive(trail.values))
+    wanted.append(None)
+    for k, value in enumerate(trail.values):
+        if value is not None:
+            cell = value.cell
+            if cell is not None and cell.handles:
+                wanted.append(k)
+    return tuple(wanted)
 
 
 __all__ = ["asked", "learn"]

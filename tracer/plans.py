@@ -22,23 +22,37 @@ from .mode import MODE
 from .numerics import examine
 from .tensor import Tensor
 
+# where a program takes an input from: the number of a value, those of several that are
+# stacked, or an array that is the same each time
+Source = int | tuple[int, ...] | Array
+
 
 class Program:
     """A program whose inputs are numbered values of a trail."""
 
-    __slots__ = ("graph", "inputs", "program")
+    __slots__ = ("_first", "graph", "inputs", "plain", "program")
 
-    def __init__(self, graph: Graph, inputs: Sequence[Any]) -> None:
+    def __init__(self, graph: Graph, inputs: Sequence[Source]) -> None:
         self.graph = graph
-        # numbers; several are stacked, and an array is the same each time
         self.inputs = inputs
+        self.plain = all(type(x) is int for x in inputs)
         self.program: engine.Program | None = None
+        self._first: Program | None = None  # the same one, of other inputs
+
+    def moved(self, move: Callable[[Source], Source]) -> "Program":
+        """Return the program with inputs from elsewhere; it is compiled once."""
+        made = Program(self.graph, [move(x) for x in self.inputs])
+        made._first, made.program = self._first or self, self.program
+        return made
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs; compiled when first run."""
         program = self.program
         if program is None:
-            program = self.program = engine.compile_graph(self.graph)
+            first = self._first or self
+            if first.program is None:
+                first.program = engine.compile_graph(self.graph)
+            program = self.program = first.program
         if MODE.is_native:
             return program.run(arrays)
         results = MODE.run(program, self.graph, arrays)
@@ -57,14 +71,10 @@ class Run:
     ) -> None:
         self.program = program
         self.cells = cells
-        self.arrays: list[Any] = [
-            values[x].cell.array
-            if type(x) is int
-            else np.stack([values[k].cell.array for k in x])
-            if type(x) is tuple
-            else x
-            for x in program.inputs
-        ]
+        if program.plain:
+            self.arrays: list[Any] = [values[x].cell.array for x in program.inputs]  # type: ignore[index]
+        else:
+            self.arrays = [_array(x, values) for x in program.inputs]
 
     def run(self) -> None:
         """Store the arrays of all values that are still there."""
@@ -81,9 +91,39 @@ class Run:
                 cell.plan = None
 
 
+def _array(source: Source, values: Sequence[Value]) -> Array:
+    if isinstance(source, int):
+        found: Array = values[source].cell.array
+        return found
+    if isinstance(source, tuple):
+        return _stacked([values[k].cell.array for k in source])
+    return source
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    """Return arrays of one shape along a new first axis."""
+    shape = arrays[0].shape
+    if not shape:
+        return np.array(arrays)
+    return np.concatenate(arrays).reshape(len(arrays), *shape)
+
+
 # (values of the trail, outputs that are no values of it) -> the value; or the number
 # of such an output
 Place = Callable[[Sequence[Value], Sequence[Value]], Value] | int
+
+
+class At:
+    """A place: a value of the trail."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, values: Sequence[Value], made: Sequence[Value]) -> Value:
+        """Return the value."""
+        return values[self.number]
 
 
 class Product(Node):
@@ -92,13 +132,22 @@ class Product(Node):
     It has no results, so nothing refers to itself.
     """
 
-    __slots__ = ("_known", "_made", "_places", "_values")
+    __slots__ = ("_known", "_made", "_place", "_values")
+
+    # of all of them: the slots of nodes are not used
+    params = NO_PARAMS
+    results = ()
+    loc = None
+    checked = True
 
     def __init__(self, known: "Known", k: int, values: Sequence[Value]) -> None:
-        self.primitive, self._places = known.products[k]
-        self.params, self.results, self.loc, self.checked = NO_PARAMS, (), None, True
-        self._known, self._values = known, values
+        self._known, self._place, self._values = known, k, values
         self._made: tuple[Value, ...] | None = None
+
+    @property
+    def primitive(self) -> Primitive:  # type: ignore[override]  # not a slot
+        """The op."""
+        return self._known.products[self._place][0]
 
     @property
     def operands(self) -> tuple[Value, ...]:  # type: ignore[override]  # not a slot
@@ -111,7 +160,7 @@ class Product(Node):
                     beside[place]
                     if isinstance(place, int)
                     else place(self._values, beside)
-                    for place in self._places
+                    for place in self._known.products[self._place][1]
                 ]
             )
             self._made, self._values = made, ()
@@ -147,7 +196,7 @@ class Known:
         self.products = products
 
     def use(
-        self, values: Sequence[Value], sources: Sequence[Tensor], keep: bool
+        self, values: list[Value], sources: Sequence[Tensor], keep: bool
     ) -> list[Any]:
         """Return the gradients of what is recorded now.
 
@@ -161,7 +210,11 @@ class Known:
         products = self.products
         for k, at in enumerate(self.named):
             value = values[at]
+            if value is None:  # a gradient that no name of the user's ever had
+                value = values[at] = Value(self.main.graph.outputs[k].type, None, 0)
             cell = value.cell
+            if cell is None:
+                cell = value.cell = Cell()
             cell.plan = plan
             cells.append(ref(cell))
             if not keep and k in products:
@@ -177,9 +230,30 @@ class Known:
             if place is None:
                 out.append(None)
             else:
-                value = made[place] if isinstance(place, int) else place(values, made)
+                value = made[place] if type(place) is int else place(values, made)  # type: ignore[operator]
                 out.append(source.plain(value))
         return out
+
+    def moved(self, move: Callable[[Any], Any]) -> "Known":
+        """Return the same gradients at the end of another trail.
+
+        `move` gives for a number, or for another source, what stands there for it.
+        """
+
+        def placed(place: Place) -> Place:
+            return At(move(place.number)) if isinstance(place, At) else place
+
+        return Known(
+            self.main.moved(move),
+            None if self.beside is None else self.beside.moved(move),
+            [move(k) for k in self.named],
+            self.kinds,
+            [None if place is None else placed(place) for place in self.results],
+            {
+                k: (primitive, tuple([placed(x) for x in places]))
+                for k, (primitive, places) in self.products.items()
+            },
+        )
 
     def factors(self, values: Sequence[Value]) -> list[Value]:
         """Return factors of products, which a program of their own computes."""
@@ -218,4 +292,4 @@ def take_back(nodes: list[Node], start: int) -> None:
     del nodes[start:]
 
 
-__all__ = ["Known", "Place", "Product", "Program", "Run", "take_back"]
+__all__ = ["At", "Known", "Place", "Product", "Program", "Run", "Source", "take_back"]

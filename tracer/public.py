@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .functions.table import LINALG, NN, PUBLIC, Impl
+from .state import STATE
 from .tensor import apply
 
 
@@ -11,6 +12,20 @@ def public(name: str, impl: Impl, module: str) -> Callable[..., Any]:
     """Return the public function of a name in a table."""
 
     def function(*args: Any, **options: Any) -> Any:
+        recorder = STATE.recorder
+        if (
+            len(args) == 1
+            and recorder is not None
+            and recorder.trail.walks
+            and STATE.trace is None
+            and not options
+        ):
+            trail = recorder.trail
+            made = trail.alone(impl, args[0], recorder.handle, 2)
+            if made is not None:
+                if trail.end + trail.ahead > trail.bound:
+                    recorder.flush()
+                return made
         return apply(impl, args, options)
 
     function.__name__ = function.__qualname__ = name

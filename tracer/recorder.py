@@ -5,7 +5,6 @@ looked at. Tapes mark which nodes are theirs. What is pending is bounded: beyond
 `MOST_NODES` nodes or `MOST_BYTES` bytes of arrays it runs.
 """
 
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ from .cell import Cell, again, is_known, leaf
 from .contracted import Contracted
 from .functions.table import Impl
 from .operators import Operators
-from .trail import LITERALS, Trail
+from .steps import LITERALS
+from .trail import Trail
 
 if TYPE_CHECKING:
     from .tape import GradientTape
@@ -88,19 +88,29 @@ class TapeBuilder(ArrayBuilder):
 
 
 class Recorder:
-    """One a thread."""
+    """One a thread.
+
+    Whoever asks for its builder finds all nodes there; a walk makes them late.
+    """
 
     def __init__(self, handle: "type[Tensor]") -> None:
         self.handle = handle
-        self.builder = TapeBuilder()
+        self._builder = TapeBuilder()
         self.tapes: list[GradientTape] = []  # that record now
-        self.kept: dict[int, weakref.ref[GradientTape]] = {}  # by identity
-        self.epoch = 0  # changes whenever what is recorded changes
+        self.kept: dict[int, list[Node]] = {}  # of tapes, by their identity
+        self.epoch = object()  # another whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
-        self.trail = Trail(self.builder.nodes, self.builder.array)
+        self.trail = Trail(self._builder.nodes, self._builder.array)
         self._whole = 0  # how many want nothing flushed
-        self._ran = 0  # nodes before this have run, where a handle names them
+        self._have_run(0)  # nodes before this, where a handle names them
+
+    @property
+    def builder(self) -> TapeBuilder:
+        """The builder, with all that was recorded."""
+        if self.trail.taken:
+            self.trail.settle()
+        return self._builder
 
     # -- recording -----------------------------------------------------------------
 
@@ -112,29 +122,34 @@ class Recorder:
         handle: "type[Tensor] | None" = None,
     ) -> Any:
         """Run a function on what user code passed; returns tensors of a class."""
-        b = self.builder
         handle = handle or self.handle
         trail = self.trail
         if trail.walks and not options:
-            made = trail.quick(impl, args, handle)
+            made = None
+            if len(args) == 2:
+                made = trail.pair(impl, args[0], args[1], handle, 3)
+            elif len(args) == 1:
+                made = trail.alone(impl, args[0], handle, 3)
             if made is not None:
-                if trail.end - self._ran > MOST_NODES:
+                if trail.end + trail.ahead > trail.bound:
                     self.flush()
                 return made
-        b.loc = user_loc(2)
+        loc = self._builder.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
         key = number = None
-        start = len(b.nodes)
         if trail.walks:
             key, number = trail.key(impl, given, options)
             step = trail.step
             if key is not None and step is not None:
                 after = step.after.get(key)
                 if after is not None:
-                    made = handle(trail.follow(after, number, b.loc))
-                    if len(b.nodes) - self._ran > MOST_NODES:
+                    after.loc = loc
+                    made = handle(trail.follow(after, number))
+                    if trail.end + trail.ahead > trail.bound:
                         self.flush()
                     return made
+        b = self.builder
+        start = len(b.nodes)
         b.by_user = True
         try:
             if options:
@@ -148,7 +163,8 @@ class Recorder:
             raise type(error)(f"{error}{traced_at(b.loc)}") from None
         finally:
             b.by_user = False
-        if len(b.nodes) - self._ran > MOST_NODES or b.bytes > MOST_BYTES:
+        held = b.bytes + trail.bytes
+        if len(b.nodes) - self._ran > MOST_NODES or held > MOST_BYTES:
             made = self.wrap(out, given, handle)
             self.flush()
             return made
@@ -257,6 +273,7 @@ class Recorder:
         """Replace the value of a variable."""
         variable._replace(new)
         if new.cell.array is None:
+            self.trail.settle()
             self.run_together((new,))
 
     # -- running -------------------------------------------------------------------
@@ -267,6 +284,7 @@ class Recorder:
         if cell.array is None and cell.plan is not None:
             cell.plan.run()
         if cell.array is None:
+            self.trail.settle()
             self.trail.touched = True
             roots = [value]
             if value in self.group:
@@ -295,6 +313,7 @@ class Recorder:
     def run_group(self) -> None:
         """Compute the noted values that a handle still names."""
         if self.group:
+            self.trail.settle()
             roots = self._alive(self.group)
             self.group.clear()
             pending.run(roots)
@@ -316,23 +335,27 @@ class Recorder:
         self.group.clear()
         found = [r for node in nodes[self._ran :] for r in node.results]
         pending.run(self._alive(found))
-        self._ran = len(nodes)
-        self.builder.bytes = 0
+        self._have_run(len(nodes))
+        self.builder.bytes = self.trail.bytes = 0
         if not self.tapes:
             self.trim()
+
+    def _have_run(self, count: int) -> None:
+        self._ran = count
+        self.trail.bound = count + MOST_NODES
 
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
         nodes = self.builder.nodes
         if not nodes:
-            self._ran = 0
+            self._have_run(0)
             return
         for node in nodes:
             for r in node.results:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
-        self.epoch += 1  # a read that variables remember may be among what goes
+        self.epoch = object()  # a read that variables remember may be among what goes
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":
@@ -344,7 +367,7 @@ class Recorder:
                     r.node = None
         # those still needed are looked at again next time; in a loop they are few
         nodes[:] = [n for n in nodes if n in kept or n.results[0].node in kept]
-        self._ran = len(nodes)
+        self._have_run(len(nodes))
 
     def _needed(self) -> set[Node]:
         """Return the nodes that may still be asked for.
@@ -353,8 +376,7 @@ class Recorder:
         factors, which are not stored: what is added to it becomes an fma of them.
         """
         kept: set[Node] = set()
-        held = [tape() for tape in self.kept.values()]
-        stack = [node for tape in held if tape is not None for node in tape._nodes()]
+        stack = [node for nodes in self.kept.values() for node in nodes]
         for node in self.builder.nodes:
             cell = node.results[0].cell
             if cell is not None and cell.handles and node.primitive.name == "mul":

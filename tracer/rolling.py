@@ -9,8 +9,9 @@ recorded before: a gradient is the sum over rounds of what each contributes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..ir.adjoint import pullback
 from ..ir.builder import Builder
@@ -18,42 +19,13 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.ops import OPS
 from ..ir.sizes import named
 from ..ir.types import TensorType
-from .contracted import Contracted
-from .pending import params_key
-from .plans import Known, Place, Program
+from .plans import At, Known, Place, Program, Source
 from .regions import closed, free_values
+from .rounds import Form, Round, find, ops_of, read
 from .trail import Trail, alive
 
-_LEAST = 8  # ops that repeat
-_LONGEST = 64  # ops of a round
-_MOST_BYTES = 1 << 15  # of a value: longer loops over memory are better off fused
-
-_CODES: dict[Any, int] = {}
-
-
-@dataclass(slots=True)
-class Round:
-    """Where ops repeat, and what a round takes.
-
-    `carried` has where a carry begins, by the place in the round of the op that makes
-    the next one; `stacked` the arrays of a sequence, by that of the first round.
-    """
-
-    first: int
-    period: int
-    count: int
-    carried: dict[int, Value | None] = field(default_factory=dict)
-    stacked: dict[Value, list[Value]] = field(default_factory=dict)
-
-    @property
-    def last(self) -> int:
-        """The number of the first op of the last round."""
-        return self.first + (self.count - 1) * self.period
-
-    @property
-    def end(self) -> int:
-        """The number of the first op after the rounds."""
-        return self.first + self.count * self.period
+_KNOWN: dict[Any, "_Template"] = {}
+_MOST_KNOWN = 256
 
 
 def roll(
@@ -70,100 +42,58 @@ def roll(
         sources: the values of each source.
         watched: the number of nodes before a value was watched, and the value.
     """
-    ops = _ops(trail.nodes[trail.start :])
+    ops = ops_of(trail.nodes[trail.start :])
     if ops is None or len(ops) < 2:
         return None
-    found = _find(ops)
-    if found is None or found.period * found.count < _LEAST or not _read(ops, found):
-        return None
+    found = find(ops)
+    if found is None or not read(ops, found) or not found.stacked:
+        return None  # nothing repeats, or nothing tells the length
     on = _watched_in_time(trail.nodes[trail.start :], watched)
     if any(len(own) != 1 or own[0] not in on for own in sources):
         return None
-    return _Rolled(trail, ops, found).known(targets, [own[0] for own in sources])
+    values = trail.values
+    names = [k for k in alive(values) if values[k].node is not None]
+    wrt = [own[0] for own in sources]
+    form = Form(ops, found)
+    for x in (*targets, None, *wrt, None, *[values[k] for k in names]):
+        form.key.append(None if x is None else form.ref(x))
+    key = tuple(form.key)
+    slots = [_source(trail, x) for x in form.slots]
+    made = _KNOWN.get(key)
+    if made is not None:
+        return made.known(slots, names)
+    known = _Rolled(trail, ops, found).known(targets, wrt, names)
+    if known is not None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = _Template(known, slots)
+    return known
 
 
-def _ops(nodes: Sequence[Node]) -> list[Node] | None:
-    ops: list[Node] = []
-    for node in nodes:
-        if type(node) is Contracted:
-            node = node.fma
-        if node.primitive.name == "constant":
-            continue
-        if len(node.results) != 1 or node.results[0].node is not node:
-            return None
-        kind = node.results[0].type
-        size = kind.dtype.bits // 8
-        for d in kind.shape:
-            size *= d  # type: ignore[assignment]  # sizes on a tape are numbers
-        if size > _MOST_BYTES:
-            return None
-        ops.append(node)
-    return ops
+def _source(trail: Trail, x: Value | list[Value]) -> Source:
+    """Return where a program takes a slot from."""
+    if isinstance(x, list):
+        return tuple([trail.numbers[y] for y in x])
+    found = trail.numbers.get(x)
+    return x.cell.array if found is None else found
 
 
-def _find(ops: Sequence[Node]) -> Round | None:
-    """Return the longest stretch of ops that repeats."""
-    codes = []
-    for node in ops:
-        code = (node.primitive, params_key(node.params), node.results[0].type)
-        codes.append(_CODES.setdefault(code, len(_CODES)))
-    best, where = 0, None
-    for period in range(1, min(_LONGEST, len(ops) // 2) + 1):
-        run = 0
-        for k, (x, y) in enumerate(zip(codes, codes[period:], strict=False)):
-            if x != y:
-                run = 0
-                continue
-            run += 1
-            count = run // period + 1
-            if count > 1 and count * period > best:
-                best = count * period
-                where = Round(k + 1 - run, period, count)
-    return where
+class _Template:
+    """A rolled program, for the ends of all trails of its form."""
+
+    def __init__(self, known: Known, slots: Sequence[Source]) -> None:
+        self._known, self._slots = known, slots
+
+    def known(self, slots: Sequence[Source], named: list[int]) -> Known:
+        """Return it by the numbers of another trail."""
+        old = self._known
+        moved = {_name(x): y for x, y in zip(self._slots, slots, strict=True)}
+        moved.update(zip(old.named, named, strict=True))
+        return old.moved(lambda x: moved[_name(x)])
 
 
-def _read(ops: Sequence[Node], round: Round) -> bool:
-    """Read what rounds take; returns whether all take it alike."""
-    made = {node.results[0]: k for k, node in enumerate(ops)}
-    first, period, count = round.first, round.period, round.count
-    leaves: set[Value] = set()
-    for q in range(period):
-        width = len(ops[first + q].operands)
-        for slot in range(width):
-            taken = [ops[first + r * period + q].operands[slot] for r in range(count)]
-            x = taken[0]
-            if all(y is x for y in taken):
-                if made.get(x, -1) >= first:
-                    return False
-                leaves.add(x)
-                continue
-            places = [made.get(y, -1) - first - r * period for r, y in enumerate(taken)]
-            if 0 <= places[0] < period:
-                if any(p != places[0] for p in places):
-                    return False
-                continue
-            place = places[1] + period
-            if 0 <= place < period and all(p + period == place for p in places[1:]):
-                if made.get(x, -1) >= first:
-                    return False
-                if round.carried.setdefault(place, x) is not x:
-                    return False
-                continue
-            if any(y in made or y.node is not None for y in taken):
-                return False
-            if round.stacked.setdefault(x, taken) != taken:
-                return False
-    several = [y for taken in round.stacked.values() for y in taken]
-    if len(set(several)) != len(several) or leaves & set(several):
-        return False
-    for node in ops[round.end :]:
-        for x in node.operands:
-            k = made.get(x, -1)
-            if first <= k < round.last or x in several:
-                return False
-            if round.last <= k < round.end:
-                round.carried.setdefault(k - round.last, None)
-    return not any(x in several for node in ops[:first] for x in node.operands)
+def _name(source: Source) -> Any:
+    return ("array", id(source)) if isinstance(source, np.ndarray) else source
 
 
 def _watched_in_time(
@@ -194,7 +124,7 @@ class _Rolled:
                 results = self.b.apply(node.primitive, (), node.params)
                 found = self.made[x] = results[0]
             else:
-                found = self._input(x.type, self.trail.numbers.get(x, x.cell.array))
+                found = self._input(x.type, _source(self.trail, x))
                 self.made[x] = found
         return found
 
@@ -222,8 +152,7 @@ class _Rolled:
         stacks = []
         for x, taken in round.stacked.items():
             kind = x.type.with_shape((length, *x.type.shape))
-            numbers = tuple([self.trail.numbers[y] for y in taken])
-            stacks.append(self._input(kind, numbers))
+            stacks.append(self._input(kind, _source(self.trail, taken)))
         carries = [Value(kind, None, k) for k, kind in enumerate(kinds)]
         elements = [Value(x.type, None, k) for k, x in enumerate(round.stacked)]
         inside = dict(zip(round.stacked, elements, strict=True))
@@ -263,13 +192,14 @@ class _Rolled:
         for q, x in zip(places, results, strict=False):
             self.made[ops[round.last + q].results[0]] = x
 
-    def known(self, targets: Sequence[Value], sources: Sequence[Value]) -> Known | None:
-        """Return the gradients of targets by sources."""
+    def known(
+        self,
+        targets: Sequence[Value],
+        sources: Sequence[Value],
+        named_values: list[int],
+    ) -> Known | None:
+        """Return the gradients of targets by sources; named values come with them."""
         round, b, trail = self.round, self.b, self.trail
-        if not round.stacked:
-            return None  # nothing tells the length
-        named_values = alive(trail.values)
-        named_values = [k for k in named_values if trail.values[k].node is not None]
         self._run(self.ops[: round.first])
         before = {node.results[0] for node in self.ops[round.first : round.end]}
         self._loop()
@@ -329,7 +259,7 @@ class _Rolled:
             places: list[Place] = []
             for y in node.operands:
                 if y in numbers:
-                    places.append(_numbered(numbers[y]))
+                    places.append(At(numbers[y]))
                 elif y.node is None:
                     return None
                 elif y.node.primitive.name == "constant":
@@ -344,10 +274,6 @@ class _Rolled:
 
     def _program(self, outputs: Sequence[Value]) -> Program:
         return Program(self.b.finish("tape", outputs), self.inputs)
-
-
-def _numbered(k: int) -> Place:
-    return lambda values, made: values[k]
 
 
 def _literal(x: Value) -> Place:

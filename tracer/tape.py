@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import ref
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
@@ -22,7 +21,7 @@ from .state import STATE, WATCHERS
 from .tape_arguments import (
     USED,
     UnconnectedGradients,
-    as_kind,
+    collected,
     seeds,
     tensors,
     unconnected,
@@ -72,27 +71,23 @@ class GradientTape(Jacobians):
         if self._recorder is not recorder:
             self._check_thread()
             self._recorder = recorder
-        fresh = not recorder.tapes
-        if fresh:
-            if recorder.group:
-                recorder.run_group()
-            if recorder.builder.nodes:
-                recorder.trim()
-            fresh = not self._segments
-        self._resume(fresh)
-        recorder.kept[id(self)] = ref(self)
+        if recorder.tapes:
+            self._resume(recorder, False)
+            return self
+        if recorder.group:
+            recorder.run_group()
+        trail = recorder.trail
+        trail.close()
+        if trail.nodes:
+            recorder.trim()
+        self._resume(recorder, not self._segments)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._start >= 0:
             self._pause()
 
-    def _resume(self, fresh: bool) -> None:
-        recorder = self._on()
-        self._start = len(recorder.builder.nodes)
-        recorder.tapes.append(self)
-        WATCHERS.set((*WATCHERS.get(), self))
-        recorder.epoch += 1
+    def _resume(self, recorder: Recorder, fresh: bool) -> None:
         trail = recorder.trail
         if fresh:
             trail.begin(self)
@@ -100,17 +95,29 @@ class GradientTape(Jacobians):
                 trail.watch(value)
         else:
             trail.leave()
+        self._start = len(trail.nodes)
+        recorder.tapes.append(self)
+        WATCHERS.set((*WATCHERS.get(), self))
+        recorder.epoch = object()
 
     def _pause(self) -> None:
         recorder = self._on()
-        self._segments += recorder.builder.nodes[self._start :]
+        trail = recorder.trail
+        segments = self._segments
+        if len(trail.nodes) > self._start:
+            segments += trail.nodes[self._start :]
         self._start = -1
-        recorder.trail.walks = False
+        if trail.tape == id(self):
+            trail.segment = segments  # what is made late goes there
+        else:
+            trail.settle()
+        trail.walks = False
         recorder.tapes.remove(self)
         watchers = WATCHERS.get()
         rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
         WATCHERS.set(tuple(rest))
-        recorder.epoch += 1
+        recorder.kept[id(self)] = segments
+        recorder.epoch = object()
 
     def _on(self) -> Recorder:
         assert self._recorder is not None, "the tape has been entered"
@@ -124,6 +131,8 @@ class GradientTape(Jacobians):
             )
 
     def _nodes(self) -> list[Node]:
+        if self._recorder is not None:
+            self._recorder.trail.settle()
         if self._start < 0:
             return self._segments
         return self._segments + self._on().builder.nodes[self._start :]
@@ -132,7 +141,7 @@ class GradientTape(Jacobians):
         before = len(self._segments)
         if self._start < 0 or self._recorder is None:
             return before
-        return before + len(self._recorder.builder.nodes) - self._start
+        return before + self._recorder.trail.count() - self._start
 
     def _note_read(self, variable: Variable, read: Value) -> None:
         """Take a read of a variable as that variable, where it is watched."""
@@ -162,7 +171,7 @@ class GradientTape(Jacobians):
                 self._explicit.append(x)
                 self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
-                    self._recorder.epoch += 1  # the next read is a new one
+                    self._recorder.epoch = object()  # the next read is a new one
             else:
                 value = x._value
                 if value.type.dtype.kind != "f":
@@ -195,7 +204,7 @@ class GradientTape(Jacobians):
         try:
             yield
         finally:
-            self._resume(False)
+            self._resume(self._on(), False)
 
     def reset(self) -> None:
         """Forget everything recorded and watched."""
@@ -204,10 +213,12 @@ class GradientTape(Jacobians):
         recording = self._start >= 0
         if recording:
             self._pause()
+        if self._recorder is not None:
+            self._recorder.kept.pop(id(self), None)
         self._clear()
         self._used = False
         if recording:
-            self._resume(False)
+            self._resume(self._on(), False)
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables on the tape in the order they were made."""
@@ -218,12 +229,14 @@ class GradientTape(Jacobians):
         recorder = self._recorder
         if recorder is None:
             return
+        if self._used and not self._segments:
+            return
         recorder.kept.pop(id(self), None)
+        if recorder.trail.tape == id(self):
+            recorder.trail.abandon()
         if not self._segments:
             return
         self._clear()
-        if recorder.trail.tape == id(self):
-            recorder.trail.leave()
         if STATE.recorder is recorder and not recorder.tapes:
             recorder.trim()
 
@@ -267,7 +280,9 @@ class GradientTape(Jacobians):
             leaves, structure = [sources], LEAF
         else:
             leaves, structure = with_structure(sources, "sources")
-        recorder = self._begin()
+        recorder = self._recorder
+        if recorder is None or recorder is not STATE.recorder or self._start >= 0:
+            recorder = self._begin()
         try:
             if output_gradients is None and recorder.trail.knows(self):
                 found = self._by_trail(targets, leaves, missing)
@@ -294,8 +309,9 @@ class GradientTape(Jacobians):
         self._watched = []
         recorder = self._on()
         recorder.kept.pop(id(self), None)
-        if recorder.trail.tape == id(self):
-            recorder.trail.leave()
+        trail = recorder.trail
+        if trail.step is not None and trail.tape == id(self):
+            trail.leave()
         if self._reads:
             self._reads = {key: (held, []) for key, (held, _) in self._reads.items()}
 
@@ -314,6 +330,7 @@ class GradientTape(Jacobians):
         if wanted is not None and step is not None:
             known = step.found.get(wanted)
         if known is None and wanted is not None and step is not None:
+            trail.settle()
             reads = [self._own(x) for x in sources]
             known = roll(trail, [x._value for x in targets], reads, self._watched)
             if known is not None:
@@ -332,9 +349,13 @@ class GradientTape(Jacobians):
             recorder.group = group
             take_back(recorder.builder.nodes, start)
         trail.touched = True
+        if self._persistent:
+            trail.settle()
         found = known.use(trail.values, sources, self._persistent)
         if not self._persistent:
-            take_back(recorder.builder.nodes, trail.start)
+            trail.drop()
+            if len(trail.nodes) > trail.start:
+                take_back(trail.nodes, trail.start)
         return found
 
     def _own(self, x: Tensor) -> list[Value]:
@@ -376,7 +397,7 @@ class GradientTape(Jacobians):
         for x, values in zip(sources, reads, strict=True):
             parts = [own.get(id(x)), *[by_value.get(v) for v in values]]
             results.append(
-                _collected(recorder, x, [p for p in parts if p is not None], made,
+                collected(recorder, x, [p for p in parts if p is not None], made,
                            unconnected)
             )  # fmt: skip
         recorder.run_together(
@@ -413,29 +434,6 @@ class GradientTape(Jacobians):
             if value is not None:
                 on.add(value)
         return recorded
-
-
-def _collected(
-    recorder: Recorder,
-    source: Tensor,
-    parts: list[Value],
-    made: dict[Value, Tensor],
-    unconnected: UnconnectedGradients,
-) -> "Tensor | None":
-    b = recorder.builder
-    if not parts:
-        if unconnected is UnconnectedGradients.NONE:
-            return None
-        return source.plain(Recorder.concrete(b.zeros(as_kind(source))))
-    total = parts[0]
-    for part in parts[1:]:
-        total = b.op("add", total, part)
-    known = made.get(total)
-    if known is not None:
-        return source.plain(recorder.alias(total))
-    result: Tensor = recorder.wrap(total, (), source.plain)
-    made[total] = result
-    return result
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

@@ -102,3 +102,27 @@ def with_structure(tree: Any, what: str) -> tuple[list[Tensor], Structure]:
                 f"Variables, but holds a {type(x).__name__}: {x!r}"
             )
     return leaves, structure
+
+
+def collected(
+    recorder: Recorder,
+    source: Tensor,
+    parts: list[Value],
+    made: dict[Value, Tensor],
+    unconnected: UnconnectedGradients,
+) -> "Tensor | None":
+    """Return the gradient of a source: the sum of its parts, as a tensor."""
+    b = recorder.builder
+    if not parts:
+        if unconnected is UnconnectedGradients.NONE:
+            return None
+        return source.plain(Recorder.concrete(b.zeros(as_kind(source))))
+    total = parts[0]
+    for part in parts[1:]:
+        total = b.op("add", total, part)
+    known = made.get(total)
+    if known is not None:
+        return source.plain(recorder.alias(total))
+    result: Tensor = recorder.wrap(total, (), source.plain)
+    made[total] = result
+    return result

@@ -62,13 +62,23 @@ class Tensor(Operators):
     def _binary(self, impl: Impl, x: Any, y: Any, other: Any) -> Any:
         recorder = STATE.recorder
         if type(other) in _QUICK and recorder is not None and STATE.trace is None:
-            return recorder.call(impl, (x, y), {})
+            trail = recorder.trail
+            if trail.walks:
+                made = trail.pair(impl, x, y, Tensor, 3)
+                if made is not None:
+                    if trail.end + trail.ahead > trail.bound:
+                        recorder.flush()
+                    return made
+            return recorder.call(impl, (x, y), {}, Tensor)
         return Operators._binary(self, impl, x, y, other)
 
     # -- looking -------------------------------------------------------------------
 
     def _array(self) -> Array:
-        array: Array | None = self._value.cell.array
+        cell = self._value.cell
+        if cell.array is None and cell.plan is not None:
+            cell.plan.run()
+        array: Array | None = cell.array
         return array if array is not None else current_recorder().look(self._value)
 
     def numpy(self) -> Any:
@@ -118,7 +128,7 @@ class Tensor(Operators):
 Tensor.plain = Tensor
 
 # what stands beside a tensor and is of no trace
-_QUICK = frozenset((Tensor, float, int))
+_QUICK = {Tensor, float, int, np.ndarray}
 
 
 def _text(value: Any, exact: bool = False) -> str:

@@ -18,7 +18,7 @@ from .builders import Array
 from .cell import Cell, leaf
 from .functions.table import BY_NUMPY, Impl
 from .state import STATE, WATCHERS
-from .tensor import Tensor, as_array, current_recorder
+from .tensor import _QUICK, Tensor, as_array, current_recorder
 
 _ORDER = itertools.count()
 
@@ -38,7 +38,6 @@ class Variable(Tensor):
         "_epoch",
         "_order",
         "_read",
-        "_recorder",
         "_watchers",
         "name",
         "trainable",
@@ -58,8 +57,7 @@ class Variable(Tensor):
         self.name = name or "Variable"
         self._order = next(_ORDER)
         self._read: Value | None = None
-        self._epoch = -1
-        self._recorder: object = None
+        self._epoch: object = None
         self._watchers: object = None
 
     def __del__(self) -> None:
@@ -72,17 +70,16 @@ class Variable(Tensor):
     @property
     def _value(self) -> Value:  # type: ignore[override]  # a read, not a slot
         """The present value, as a read of this variable."""
-        recorder = current_recorder()
-        read = self._read
+        recorder = STATE.recorder or current_recorder()
         watchers = WATCHERS.get()
+        read = self._read
         if (
             read is None
-            or self._epoch != recorder.epoch
+            or self._epoch is not recorder.epoch
             or self._watchers is not watchers
-            or self._recorder is not recorder
         ):
             read = recorder.read(self)
-            self._read, self._epoch, self._recorder = read, recorder.epoch, recorder
+            self._read, self._epoch = read, recorder.epoch
             self._watchers = watchers
             for watcher in watchers:
                 watcher._note_read(self, read)
@@ -177,5 +174,7 @@ class Variable(Tensor):
             f"its result is the way out{traced_at(user_loc(2))}"
         )
 
+
+_QUICK.add(Variable)
 
 __all__ = ["Variable"]

@@ -73,6 +73,7 @@ def make_entry(
     stoppable: bool = False,
     prints: bool = False,
     into: bool = False,
+    arrays: bool = False,
     keep: object = None,
     path: str | None = None,
 ) -> Callable[..., object]:
@@ -99,6 +100,7 @@ def make_entry(
             into and that are returned, or None for what is made; None also stands for a
             tuple. An array must fit exactly, be C-contiguous, aligned and writable, and
             overlap no input and no other result, else the call doesn't fit.
+        arrays: 0-d results are arrays too.
         keep: an object kept as long as the entry: whatever owns `address`.
         path: `native` or `ctypes` instead of the best path here.
 
@@ -112,7 +114,7 @@ def make_entry(
     """
     signature = Signature(
         inputs, outputs, sizes, tree, -1 if workspace_address else workspace, release,
-        stoppable, prints, into,
+        stoppable, prints, into, arrays,
     )  # fmt: skip
     check_signature(signature)
     reason = refusal()

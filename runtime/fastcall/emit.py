@@ -279,7 +279,7 @@ class Entry:
     def _make_outputs(
         self, extents: list[tuple[list[Reg], Reg]], outputs: Reg
     ) -> list[Reg | None]:
-        """Fill the address list; returns the cells, None for a 0-d result."""
+        """Fill the address list; returns the cells, None for a scalar."""
         fn = self.fn
         made: list[Reg | None] = []
         pairs = zip(self.signature.outputs, extents, strict=True)
@@ -292,8 +292,8 @@ class Entry:
     def _make_output(
         self, k: int, out: OutSpec, dims: list[Reg], size: Reg
     ) -> tuple[Reg | None, Reg]:
-        """Return the cell of a result, None for a 0-d one, and where it is written."""
-        if not out.dims:
+        """Return the cell of a result, None for a scalar, and where it is written."""
+        if not out.dims and not self.signature.arrays:
             return None, self.fn.alloca(I64, align=8)
         array = self._make_array(out, dims, size)
         cell = self._own(array)
@@ -301,7 +301,7 @@ class Entry:
 
     def _make_array(self, out: OutSpec, dims: list[Reg], size: Reg) -> Reg:
         fn = self.fn
-        shape = fn.alloca(I64, len(dims), align=8)
+        shape = fn.alloca(I64, max(len(dims), 1), align=8)
         for axis, extent in enumerate(dims):
             fn.store(extent, at(fn, shape, 8 * axis))
         descr = address_reg(id(DTYPES[out.dtype]))

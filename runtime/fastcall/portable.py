@@ -140,7 +140,7 @@ def make_portable(
                 code, status.node, status.index, status.axis, status.extent
             )
             raise error if isinstance(error, BaseException) else TypeError(error)
-        return _arrange(signature.tree, results, given)
+        return _arrange(signature.tree, results, given, signature.arrays)
 
     return PortableEntry(call, keep)
 
@@ -240,12 +240,13 @@ def _arrange(
     tree: Tree,
     results: list[np.ndarray[Any, Any]],
     given: dict[int, np.ndarray[Any, Any]],
+    arrays: bool,
 ) -> object:
     if isinstance(tree, int):
         # Indexing by () makes a scalar of a 0-d array.
-        whole = results[tree].ndim or tree in given
+        whole = arrays or results[tree].ndim or tree in given
         return results[tree] if whole else results[tree][()]
-    return tuple(_arrange(child, results, given) for child in tree)
+    return tuple(_arrange(child, results, given, arrays) for child in tree)
 
 
 class _Shapes:

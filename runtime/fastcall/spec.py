@@ -77,6 +77,8 @@ class Signature:
     """The context is as long as that of programs that print."""
     into: bool = False
     """The call takes `out=`: arrays of the caller that results are written into."""
+    arrays: bool = False
+    """0-d results are arrays too, not NumPy scalars."""
 
 
 def leaves_of(tree: Tree) -> Iterator[int]:

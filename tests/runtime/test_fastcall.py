@@ -72,6 +72,15 @@ def test_scalar_arguments(path, value):
     assert [type(part) for part in result] == [np.float64, np.float64]
 
 
+def test_results_without_axes_may_be_arrays(path):
+    made = square_entry(path=path, arrays=True)
+    results = [*made(3.0), *made(4.0)]
+    for x, wanted in zip(results, (9.0, 6.0, 16.0, 8.0), strict=True):
+        assert type(x) is np.ndarray
+        assert (x.shape, x.dtype, x.flags.owndata) == ((), np.float64, True)
+        assert x[()] == wanted
+
+
 @pytest.mark.parametrize(
     "value", [True, "3", None, 3j, 10**400, np.float32(3), np.int64(3), np.array([3.0]),
               np.array(3), [3.0], np.longdouble(3), float]

@@ -7,6 +7,7 @@ import numpy as np
 import pullback as pb
 import pytest
 from pullback.runtime import compile as native
+from pullback.tracer import rolling
 
 LENGTHS = (9, 3, 12, 2, 9, 1, 5, 12)
 RNG = np.random.default_rng(4)
@@ -149,3 +150,58 @@ def test_what_is_watched_late_counts_from_there() -> None:
             h = pb.sin(h) * x + XS[k]
         y = pb.sum(h)
     np.testing.assert_allclose(found, tape.gradient(y, x), rtol=1e-12)
+
+
+def test_one_loop_is_made_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    real = rolling._Rolled.known
+
+    def counted(self: Any, *args: Any) -> Any:
+        made.append(self.round.count)
+        return real(self, *args)
+
+    monkeypatch.setattr(rolling._Rolled, "known", counted)
+    monkeypatch.setattr(rolling, "_KNOWN", {})
+    for count in (4, 5, 11, 7):
+        gradients(rnn, count)
+    assert made == [4]
+    for count in (5, 8, 13):
+        gradients(lstm, count)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("number", [0.5, 0.25])
+def test_loops_of_other_forms_are_told_apart(number: float) -> None:
+    def run(count: int, first: bool, named: bool) -> Any:
+        v, w = pb.Variable(W), pb.Variable(U)
+        with pb.GradientTape() as tape:
+            h = pb.constant(GOAL)
+            for k in range(count):
+                h = pb.tanh(h @ v + XS[k])
+            z = h * number
+            y = pb.sum(z @ (v if first else w))
+        gv, gw = tape.gradient(y, [v, w])
+        h = GOAL
+        hs = []
+        for k in range(count):
+            hs.append(h)
+            h = np.tanh(h @ W + XS[k])
+        last = W if first else U
+        ct = np.ones((2, 4)) @ last.T * number
+        wanted = np.zeros((4, 4))
+        for k in reversed(range(count)):
+            ct = ct * (1 - np.tanh(hs[k] @ W + XS[k]) ** 2)
+            wanted += hs[k].T @ ct
+            ct = ct @ W.T
+        direct = (h * number).T @ np.ones((2, 4))
+        np.testing.assert_allclose(gv, wanted + direct * first, rtol=1e-11)
+        assert (gw is None) == first
+        if not first:
+            np.testing.assert_allclose(gw, direct, rtol=1e-11)
+        if named:
+            np.testing.assert_allclose(z, h * number, rtol=1e-12)
+
+    for count in (9, 12, 10):
+        for first in (True, False):
+            for named in (True, False):
+                run(count, first, named)

@@ -184,7 +184,7 @@ def test_a_walk_of_other_lengths() -> None:
 
 
 def test_trails_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pullback.tracer.trail.MOST_STEPS", 30)
+    monkeypatch.setattr("pullback.tracer.walk.MOST_STEPS", 30)
     x = pb.constant(1.0)
     for k in range(40):
         with pb.GradientTape() as tape:
@@ -192,3 +192,96 @@ def test_trails_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             y = x ** (k % 20 + 2)
         assert tape.gradient(y, x).numpy() == k % 20 + 2
     assert current_recorder().trail._size <= 33
+
+
+Then = Callable[[Any, Any, Any], Any]
+LATER: dict[str, Then] = {
+    "looked at": lambda tape, x, y: y,
+    "went on with": lambda tape, x, y: pb.exp(y) * 2.0,
+    "gradient of what follows": lambda tape, x, y: tape.gradient(y * y, x),
+    "a gradient by a name": lambda tape, x, y: tape.gradient(y, [x, y])[1],
+    "a jacobian": lambda tape, x, y: tape.jacobian(y, x),
+    "with a cotangent": lambda tape, x, y: tape.gradient(y, x, 3.0),
+    "in a function": lambda tape, x, y: pb.function(lambda a: a * a)(y.numpy()),
+    "under a tape": lambda tape, x, y: second(x, y),
+}
+
+
+def second(x: Any, y: Any) -> Any:
+    with pb.GradientTape() as tape:
+        tape.watch(y)
+        z = y * x
+    return tape.gradient(z, y)
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_nodes_of_a_walk_are_there_when_they_are_asked_for(what: str) -> None:
+    x = pb.constant([0.5, 1.5])
+
+    def run() -> Any:
+        with pb.GradientTape() as tape:
+            tape.watch(x)
+            y = pb.sin(x) * x + pb.mean(x * 0.3)
+        found = LATER[what](tape, x, y)
+        return None if found is None else np.asarray(found), y.numpy()
+
+    first = run()
+    for _ in range(3):
+        for got, wanted in zip(run(), first, strict=True):
+            if wanted is not None:
+                np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_variable_takes_what_a_walk_gave() -> None:
+    v = pb.Variable(1.0)
+    seen = []
+    for _ in range(4):
+        v.assign(2.0)
+        with pb.GradientTape() as tape:
+            a = pb.sin(v) * v
+            v.assign(a)
+            b = v * v
+        seen.append((tape.gradient(a + b, v), float(v)))
+        assert seen[-1][1] == seen[0][1] == pytest.approx(2 * np.sin(2.0))
+    assert [s is None for s, _ in seen] == [seen[0][0] is None] * 4
+
+
+def test_a_walk_tells_one_value_from_two() -> None:
+    for _ in range(2):
+        for one in (False, True):
+            a = pb.constant(3.0)
+            b = a if one else pb.constant(5.0)
+            x = pb.Variable(1.0)
+            with pb.GradientTape() as tape:
+                y = x * (a * b)
+            assert tape.gradient(y, x).numpy() == (9.0 if one else 15.0)
+
+
+def test_a_number_comes_after_a_cast() -> None:
+    v = pb.Variable(2.0)
+    for number in (0.25, 0.75, 0.125):
+        k = pb.constant(np.array([5, 7], np.int32))
+        with pb.GradientTape() as tape:
+            y = pb.sum((k - number) * v)
+        assert tape.gradient(y, v).numpy() == 12.0 - 2 * number
+
+
+def test_errors_name_the_line_of_a_walk() -> None:
+    x = pb.constant([1.0, 2.0, 3.0])
+
+    def step(first: bool) -> Any:
+        with pb.GradientTape() as tape:
+            tape.watch(x)
+            y = x
+            if first:
+                y = pb.sin(y)
+            if not first:
+                y = pb.sin(y)  # the second line
+        assert y.shape == (3,)
+        return y._value, tape
+
+    for first in (True, False, True, False):
+        value, tape = step(first)
+        current_recorder().trail.settle()
+        assert ("second" in value.node.loc.source()) is not first
+        del tape
