@@ -128,7 +128,7 @@ class _Into(Entry):
         self, k: int, out: OutSpec, dims: list[Reg], size: Reg
     ) -> tuple[Reg | None, Reg]:
         fn = self.fn
-        if not out.dims:
+        if not out.dims and not self.signature.arrays:
             slot = fn.alloca(I64, align=8)
             data = self._given_data(self.given[k])
             return None, fn.select(fn.icmp("eq", data, NULL), slot, data)
