@@ -186,7 +186,8 @@ class ModuleBuilder:
         if late:
             made, cells = with_cells(made, unknown)
         elif self.fuse and len(made) <= STRAIGHT:
-            made = in_slices(made)
+            loops = in_slices(made)  # which may be more: a table has no loops
+            made = loops if len(loops) <= STRAIGHT else made
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
         arena = plan_arena(*_uses([launch for _, launch in made]))
         names = (*graph.sizes, *late)

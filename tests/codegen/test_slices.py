@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from native import PLAIN, How, assert_same_bits, guarded, native
 from programs import Maker
+from pullback.codegen import lower as lower_module
 from pullback.codegen.lower import Lowered, lower
 from pullback.codegen.nest import plan_cost
 from pullback.codegen.plan import KernelPlan
@@ -170,6 +171,17 @@ def _first_product(made: Lowered) -> int:
         for x in made.launches
         if isinstance(made.plans[x.kernel], ContractPlan)
     )
+
+
+def test_a_program_that_would_be_too_long_has_no_loops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is made again must not turn straight calls into a table."""
+    looped = lowered(graph_of(near, BATCH))
+    monkeypatch.setattr(lower_module, "STRAIGHT", len(looped.launches))
+    assert any(x.loop for x in lowered(graph_of(near, BATCH)).launches)
+    monkeypatch.setattr(lower_module, "STRAIGHT", len(looped.launches) - 1)
+    assert not any(x.loop for x in lowered(graph_of(near, BATCH)).launches)
 
 
 def test_a_product_that_stays_in_the_cache_is_made_once() -> None:
