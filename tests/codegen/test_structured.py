@@ -288,3 +288,25 @@ def test_it_is_said_what_was_used() -> None:
 def test_small_products_are_whole() -> None:
     for n, used in ((39, False), (40, True)):
         assert ("lower" in text_of(native(program("lower lhs", n)))) == used
+
+
+@pytest.mark.parametrize("far", [1.0, np.inf])
+def test_looking_at_a_triangle_changes_no_bit(far: float) -> None:
+    """Looked at, it is an array of the next program, of which nothing is known."""
+    held, x = arrays(80)
+    x[70, 3] = far
+    found = []
+    for look in (False, True):
+        with pb.GradientTape() as tape:
+            watched = pb.constant(held)
+            tape.watch(watched)
+            lower = pb.tril(watched)
+            if look:
+                lower.numpy()
+            product = lower @ pb.constant(x)
+            if look:
+                product.numpy()
+            loss = pb.sum(pb.tril(product))
+        found.append([product.numpy(), tape.gradient(loss, watched).numpy()])
+    assert_same_bits(*found, far)
+    assert np.isnan(found[0][0]).any() == np.isinf(far)
