@@ -21,6 +21,7 @@ LAZY = {
     "ir/digest.py": "hashlib: the first array constant or program loads it",
     "ir/subgraph.py": "text writes regions, and regions are known by their text",
     "ir/adjoint.py": "adjoints of loops, and with them the partition: few have loops",
+    "tracer/pair.py": "functions of complex numbers: the first one met loads them",
     "tracer/trace.py": "batching: few traces map over rows",
     "tracer/tape_jacobian.py": "batching: few tapes ask for Jacobians",
     "ir/log.py": "logging: the first line asked for loads it",

@@ -78,6 +78,7 @@ def _first_axis(impl: Impl) -> Impl:
             del options["initial"]
         return impl(b, a, axis, **options)
 
+    reduce.around = impl, _first_axis  # type: ignore[attr-defined]  # see complex_table
     return reduce
 
 

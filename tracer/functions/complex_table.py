@@ -1,0 +1,153 @@
+"""Which function of complex numbers stands for which of real ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...ir.errors import OpTypeError
+from ..builders import ArrayBuilder
+from . import (
+    complex_arithmetic,
+    complex_elementary,
+    complex_products,
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    matrices,
+    polynomials,
+    rearranging,
+    reductions,
+    rounding,
+    running,
+    shaping,
+    statistics,
+    updates,
+)
+from .complex_parts import Impl, by_part, linear, one
+
+# functions that move elements, or add them, or multiply them by real numbers
+_BY_PART: tuple[Impl, ...] = (
+    elementwise.positive, elementwise.stop_gradient, reductions.sum, reductions.mean,
+    running.cumsum, running.cumulative_sum, running.ediff1d, rounding.round,
+    shaping.reshape, shaping.ravel, shaping.transpose, shaping.swapaxes,
+    shaping.moveaxis, shaping.expand_dims, shaping.squeeze, shaping.broadcast_to,
+    shaping.concatenate, shaping.stack, shaping.hstack, shaping.vstack,
+    shaping.atleast_1d, shaping.atleast_2d, shaping.flip, shaping.split, shaping.diff,
+    shaping.tile, indexing.getitem, indexing.take, indexing.take_along_axis,
+    rearranging.array_split, rearranging.hsplit, rearranging.vsplit, rearranging.dsplit,
+    rearranging.atleast_3d, rearranging.dstack, rearranging.column_stack,
+    rearranging.block, rearranging.fliplr, rearranging.flipud, rearranging.rot90,
+    rearranging.rollaxis, rearranging.roll, rearranging.repeat, rearranging.delete,
+    rearranging.unstack, matrices.trace, matrices.diag, matrices.diagonal,
+    matrices.diagflat, matrices.matrix_trace, matrices.matrix_diagonal, creation.tril,
+    creation.triu, polynomials.trapezoid, statistics.average,
+)  # fmt: skip
+
+# those whose elements are in two arguments
+_TWO: dict[Impl, tuple[int, ...]] = {
+    rearranging.append: (0, 1),
+    updates.at_set: (0, 2),
+    updates.at_add: (0, 2),
+    updates.at_subtract: (0, 2),
+}
+
+
+def _of_part(name: str) -> Impl:
+    def known(b: ArrayBuilder, a: Any, *args: Any) -> Any:
+        return getattr(reductions, name)(b, one(b, a, name).re, *args)
+
+    return known
+
+
+def _is_complex_object(b: ArrayBuilder, x: Any) -> bool:
+    return True
+
+
+def _is_real_object(b: ArrayBuilder, x: Any) -> bool:
+    return False
+
+
+def _zeros_like(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Any:
+    held = one(b, a, "zeros_like")
+    if any(x is not None for x in (*args, *options.values())):
+        raise OpTypeError("zeros_like: of complex numbers takes an array alone")
+    return type(held)(b.zeros(held.re.type), b.zeros(held.re.type))
+
+
+def _ones_like(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Any:
+    made = _zeros_like(b, a, *args, **options)
+    kind = made.re.type
+    return type(made)(b.constant(1.0, kind.dtype, kind.shape), made.im)
+
+
+# by the name that functions and records have
+_TABLE: Mapping[str, Impl] = {
+    **{impl.__name__: by_part(impl) for impl in _BY_PART},
+    **{impl.__name__: by_part(impl, *at) for impl, at in _TWO.items()},
+    **{name: _of_part(name) for name in ("shape", "ndim", "size")},
+    **{
+        name: getattr(complex_arithmetic, name)
+        for name in (
+            "add", "sub", "mul", "div", "neg", "conjugate", "real", "imag", "angle",
+            "reciprocal", "square", "eq", "ne", "isnan", "isfinite", "isinf",
+            "iscomplex", "isreal", "isclose", "astype", "array", "where",
+            "make_complex",
+        )
+    },
+    **{
+        name: getattr(complex_elementary, name)
+        for name in (
+            "exp", "log", "log10", "log2", "sqrt", "sign", "power", "sinh", "cosh",
+            "tanh", "sin", "cos", "tan", "polyval",
+        )
+    },
+    **{
+        name: getattr(complex_products, name)
+        for name in (
+            "matmul", "dot", "inner", "outer", "tensordot", "kron", "vdot", "vecdot",
+            "vecmat", "multi_dot", "matrix_power", "prod", "var", "std", "norm",
+            "count_nonzero", "logical_not", "allclose", "array_equal", "solve", "inv",
+        )
+    },
+    "abs": complex_arithmetic.absolute,
+    "any": complex_products.any_of,
+    "all": complex_products.all_of,
+    "einsum": complex_products.einsum_of,
+    "iscomplexobj": _is_complex_object,
+    "isrealobj": _is_real_object,
+    "zeros_like": _zeros_like,
+    "ones_like": _ones_like,
+    "matvec": linear(matrices.matvec, 0, 1),
+    "matrix_transpose": by_part(linalg.matrix_transpose),
+    "convolve": linear(polynomials.convolve, 0, 1),
+    "cross": linear(matrices.cross, 0, 1),
+}  # fmt: skip
+
+_FOUND: dict[int, Impl] = {}
+
+
+def of_real(impl: Impl) -> Impl:
+    """Return the function of complex numbers for one of real ones, or what refuses."""
+    found = _FOUND.get(id(impl))
+    if found is None:
+        found = _FOUND[id(impl)] = _marked(impl)
+    return found
+
+
+def _marked(impl: Impl) -> Impl:
+    name = impl.__name__
+    around = getattr(impl, "around", None)
+    run = _TABLE.get(name)
+    if around is not None:
+        inner, wrap = around
+        run = wrap(of_real(inner))
+
+    def function(b: ArrayBuilder, *args: Any, **options: Any) -> Any:
+        if run is None:
+            raise OpTypeError(f"{name}: complex numbers are not supported here")
+        return run(b, *args, **options)
+
+    function.__name__ = name
+    function.__doc__ = impl.__doc__
+    function.of_complex = impl  # type: ignore[attr-defined]  # and is tried once
+    return function
