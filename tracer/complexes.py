@@ -143,6 +143,9 @@ class ComplexTensor(_Parts):
     def __complex__(self) -> complex:
         return complex(self.numpy())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.numpy(), spec) if spec else str(self)
+
     def __bool__(self) -> bool:
         return bool(self.numpy())
 

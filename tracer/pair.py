@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 C64 = DType("c64", "c", 64, np.dtype("complex64"))
 C128 = DType("c128", "c", 128, np.dtype("complex128"))
 _OF_PARTS = {F32: C64, F64: C128}
+_REAL = frozenset((type(None), bool, int, float, np.float64))
 _NAMES = ("complex", "complex64", "complex128")
 PART_OF = {C64.numpy: F32, C128.numpy: F64}
 
@@ -56,13 +57,16 @@ def part_dtype(dtype: Any) -> "DType | None":
 def is_complex(items: Iterable[Any]) -> bool:
     """Return whether a complex number, array, value or dtype is among items."""
     for x in items:
-        if isinstance(x, (Pair, complex, np.complexfloating)):
-            return True
-        if isinstance(x, (list, tuple)):
-            if is_complex(x):
-                return True
-        elif isinstance(x, np.ndarray):
+        kind = type(x)
+        if kind in _REAL:
+            continue
+        if isinstance(x, np.ndarray):
             if x.dtype.kind == "c":
+                return True
+        elif isinstance(x, (Pair, complex, np.complexfloating)):
+            return True
+        elif isinstance(x, (list, tuple)):
+            if is_complex(x):
                 return True
         elif hasattr(x, "_value"):
             if isinstance(x._value, Pair):
