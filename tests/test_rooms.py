@@ -22,6 +22,7 @@ LAZY = {
     "ir/subgraph.py": "text writes regions, and regions are known by their text",
     "ir/adjoint.py": "adjoints of loops, and with them the partition: few have loops",
     "tracer/pair.py": "functions of complex numbers: the first one met loads them",
+    "api/tensorflow/complex_face.py": "complex tensors: the first one made loads them",
     "tracer/trace.py": "batching: few traces map over rows",
     "tracer/tape_jacobian.py": "batching: few tapes ask for Jacobians",
     "ir/log.py": "logging: the first line asked for loads it",

@@ -38,7 +38,7 @@ class ComplexVariable(ComplexTensor):
         array = self._numbers(initial_value, wanted)
         self.name = name or "Variable"
         re, im = (
-            kind(part, trainable, f"{self.name}.{part_name}")
+            kind(part, trainable, name=f"{self.name}.{part_name}")
             for part, part_name in ((array.real, "real"), (array.imag, "imag"))
         )
         super().__init__(re, im)

@@ -20,7 +20,7 @@ from .functions.table import BY_NUMPY, Impl
 from .operands import value
 from .operators import Operators
 from .pair import Pair
-from .tensor import Tensor, _text, apply, current_recorder
+from .tensor import Taped, Tensor, _text, apply, current_recorder
 from .trees import PART_FIELDS
 
 
@@ -89,7 +89,7 @@ class ComplexArray(_Parts, TracedArray):
         return value  # type: ignore[no-any-return]  # a Pair
 
 
-class ComplexTensor(_Parts):
+class ComplexTensor(_Parts, Taped):
     """A complex tensor of a tape."""
 
     __slots__ = ("__weakref__", "_im", "_re")

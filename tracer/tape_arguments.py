@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-import numpy as np
-
 from ..ir.errors import ArgumentError
 from ..ir.graph import Value
 from ..ir.promote import cast_to
 from .operands import emit
 from .operands import value as as_value
+from .pair import is_complex
 from .recorder import Recorder
 from .tensor import Tensor
 from .trees import Structure, flatten, has_parts, part_counts
@@ -91,7 +90,7 @@ def real_targets(
     rest = iter(leaves)
     for count, ct in zip(counts, given, strict=True):
         parts = [next(rest) for _ in range(count)]
-        if count == 2 and ct is not None and np.iscomplexobj(ct):
+        if count == 2 and is_complex((ct,)):
             found += parts
             cts += [ct.real, ct.imag]
         else:

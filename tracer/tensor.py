@@ -24,7 +24,13 @@ from .recorder import Recorder
 from .state import STATE
 
 
-class Tensor(Operators):
+class Taped(Operators):
+    """What a tape sees: a tensor, or a complex one of two."""
+
+    __slots__ = ()
+
+
+class Tensor(Taped):
     """A handle on a value of this thread's recorder."""
 
     __slots__ = ("__weakref__", "_value")

@@ -30,10 +30,11 @@ PART_FIELDS: dict[str, Any] = {"real": None, "imag": None}
 _NUMBERS = frozenset((complex, np.complex64, np.complex128))
 
 
-def flatten(tree: Tree, views: bool = False) -> tuple[list[Any], Structure]:
+def flatten(tree: Tree, views: "bool | None" = False) -> tuple[list[Any], Structure]:
     """Return the leaves of a tree and its structure.
 
-    With `views` a complex array is one leaf, that has both parts, and not two.
+    With `views` a complex array is one leaf, that has both parts, and not two; with
+    None it is a leaf as it is.
 
     Raises:
         TypeError: the keys of a dictionary cannot be sorted.
@@ -42,10 +43,10 @@ def flatten(tree: Tree, views: bool = False) -> tuple[list[Any], Structure]:
     return leaves, _walk(tree, leaves, views)
 
 
-def _walk(tree: Tree, leaves: list[Any], views: bool) -> Structure:
+def _walk(tree: Tree, leaves: list[Any], views: "bool | None") -> Structure:
     kind = type(tree)
     if kind is np.ndarray:
-        if tree.dtype.char in "FD":
+        if tree.dtype.char in "FD" and views is not None:
             return _parts(tree, leaves, views)
         leaves.append(tree)
         return LEAF
@@ -68,12 +69,15 @@ def _walk(tree: Tree, leaves: list[Any], views: bool) -> Structure:
         children = tuple([_walk(child, leaves, views) for child in tree])
         return ("namedtuple", kind, kind._fields, children)
     fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is PART_FIELDS and views is None:
+        leaves.append(tree)
+        return LEAF
     if fields is not None and not isinstance(tree, type):
         children = tuple([_walk(getattr(tree, name), leaves, views) for name in fields])
         if fields is PART_FIELDS:
             return PARTS
         return ("dataclass", kind, tuple(fields), children)
-    if kind in _NUMBERS:
+    if kind in _NUMBERS and views is not None:
         return _parts(np.asarray(tree), leaves, views)
     leaves.append(tree)
     return LEAF

@@ -48,8 +48,12 @@ class Variable(Tensor):
     def __new__(cls, initial_value: Any = None, *args: Any, **options: Any) -> Any:
         """Return a variable: of complex numbers, one of two real ones."""
         if is_complex((initial_value, options.get("dtype"), *args[2:])):
-            return complex_variable(cls, initial_value, *args, **options)
+            return cls._of_complex(initial_value, *args, **options)
         return object.__new__(cls)
+
+    @classmethod
+    def _of_complex(cls, *args: Any, **options: Any) -> Any:
+        return complex_variable(cls, *args, **options)
 
     def __init__(
         self,
