@@ -162,8 +162,10 @@ def as_array(value: Any, dtype: Any = None, kinds: str = "fiub") -> Array:
         ArgumentError: it is not an array of numbers.
     """
     array = value._array() if isinstance(value, Tensor) else np.asarray(value)
-    if dtype is not None:
+    if dtype is not None and not (array.dtype.kind == "c" != np.dtype(dtype).kind):
         array = array.astype(dtype)
+    elif dtype is not None:
+        kinds = "fiub"  # NumPy would drop the imaginary part
     if array.dtype.kind not in kinds:
         raise ArgumentError(
             f"a tensor of {array.dtype} is not possible; expected numbers: {value!r}"

@@ -172,6 +172,9 @@ class Trace:
         if isinstance(leaf, TracedArray) and leaf._trace is self:
             if self.gone:
                 self._stays([leaf])
+            held: Any = leaf._value
+            if type(held) is Pair:
+                raise ArgumentError(f"{what} is {held.type}, not a real array")
             return leaf
         self.builder.loc = self.builder.loc or user_loc(2)
         try:
