@@ -67,6 +67,7 @@ def _outer(impl: Impl) -> Impl:
         wide = b.op("expand_dims", one, axes=new) if new else one
         return impl(b, wide, two, **options)
 
+    outer.around = impl, None  # type: ignore[attr-defined]  # see complex_table
     return outer
 
 

@@ -228,6 +228,12 @@ def test_two_operands(f: Callable[..., Any], z: Any, w: Any) -> None:
         lambda z: np.linalg.matrix_power(np.outer(z, W), 3),
         lambda z: np.where(z.real > 0, z, 1j),
         lambda z: np.where(z, X, 0.0),
+        lambda z: np.logical_and(z, W) | np.logical_xor(z, 0),
+        lambda z: np.multiply.outer(z, W),
+        lambda z: np.add.outer(X, z),
+        lambda z: np.linalg.vector_norm(z),
+        lambda z: np.linalg.outer(z, W),
+        lambda z: np.linalg.norm(np.outer(z, W)),
         lambda z: np.iscomplexobj(z),
         lambda z: np.isrealobj(z),
         lambda z: np.size(z),
@@ -240,6 +246,20 @@ def test_as_numpy(f: Callable[..., Any]) -> None:
     if np.iscomplexobj(wanted):
         assert got.dtype == wanted.dtype
     np.testing.assert_allclose(got, wanted, rtol=2e-13, atol=1e-14)
+
+
+def test_updates() -> None:
+    wanted = Z.copy()
+    wanted[[0, 2]] += W[:2]
+    wanted[3] = 1j
+    wanted[4] -= 2
+    got = run(lambda z: z.at[[0, 2]].add(W[:2]).at[3].set(1j).at[4].subtract(2.0), Z)
+    np.testing.assert_allclose(got, wanted, rtol=1e-15)
+    for change in (lambda z: z.at[0].multiply(1j), lambda z: z.at[0].max(1.0)):
+        with pytest.raises(pb.OpTypeError, match="complex numbers are not supported"):
+            run(change, Z)
+    with pytest.raises(pb.OpTypeError, match=r"at: an update of f64.5. by complex num"):
+        run(lambda x: x.at[0].set(1j), X)
 
 
 @pytest.mark.parametrize("one", [np.float32, np.float64, np.int16, np.int64, bool])

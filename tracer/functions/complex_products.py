@@ -21,7 +21,7 @@ from . import (
     solving,
 )
 from .complex_arithmetic import absolute, conjugate, eq, isclose, truth
-from .complex_parts import filled, linear, one, pair
+from .complex_parts import Impl, filled, linear, one, pair
 
 matmul = linear(linalg.matmul, 0, 1)
 dot = linear(linalg.dot, 0, 1)
@@ -74,6 +74,21 @@ def matrix_power(b: ArrayBuilder, a: Any, n: Any) -> Pair:
     for _ in range(n - 1):
         total = matmul(b, total, held)
     return total
+
+
+def of_pairs(impl: Impl) -> Impl:
+    """Return a function of two for all pairs of elements: ufunc.outer."""
+
+    def function(b: ArrayBuilder, x: Any, y: Any) -> Any:
+        left, right = one(b, x, "outer"), one(b, y, "outer")
+        ranks = left.re.type.rank, right.re.type.rank
+        new = tuple(range(ranks[0], ranks[0] + ranks[1]))
+        if new:
+            parts = [b.op("expand_dims", p, axes=new) for p in (left.re, left.im)]
+            left = Pair(*parts)
+        return impl(b, left, right)
+
+    return function
 
 
 # -- reductions ------------------------------------------------------------------------
@@ -142,6 +157,11 @@ def norm(b: ArrayBuilder, x: Any, ord: Any = None, *args: Any, **options: Any) -
     return norms.norm(b, absolute(b, x), ord, *args, **options)
 
 
+def vector_norm(b: ArrayBuilder, x: Any, *args: Any, **options: Any) -> Value:
+    """Return a norm of vectors, which depends on moduli alone."""
+    return norms.vector_norm(b, absolute(b, x), *args, **options)
+
+
 def any_of(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
     """Return whether some element over axes is not 0."""
     return counting.any(b, truth(b, a), *args, **options)
@@ -155,6 +175,15 @@ def all_of(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
 def count_nonzero(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Value:
     """Return how many elements are not 0."""
     return counting.count_nonzero(b, truth(b, a), *args, **options)
+
+
+def logical(name: str) -> Impl:
+    """Return a logical function of two, of what is not 0."""
+
+    def function(b: ArrayBuilder, x: Any, y: Any) -> Any:
+        return emit(b, name, truth(b, x), truth(b, y))
+
+    return function
 
 
 def logical_not(b: ArrayBuilder, x: Any) -> Value:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...ir.errors import OpTypeError
+from ...ir.graph import Value
 from ..builders import ArrayBuilder
 from . import (
     complex_arithmetic,
@@ -23,7 +24,7 @@ from . import (
     statistics,
     updates,
 )
-from .complex_parts import Impl, by_part, linear, one
+from .complex_parts import Impl, by_part, linear, one, read
 
 # functions that move elements, or add them, or multiply them by real numbers
 _BY_PART: tuple[Impl, ...] = (
@@ -43,13 +44,30 @@ _BY_PART: tuple[Impl, ...] = (
     creation.triu, polynomials.trapezoid, statistics.average,
 )  # fmt: skip
 
-# those whose elements are in two arguments
-_TWO: dict[Impl, tuple[int, ...]] = {
-    rearranging.append: (0, 1),
-    updates.at_set: (0, 2),
-    updates.at_add: (0, 2),
-    updates.at_subtract: (0, 2),
+
+def _update(impl: Impl) -> Impl:
+    both = by_part(impl, 0, 2)
+
+    def function(b: ArrayBuilder, x: Any, index: Any, v: Any) -> Any:
+        held = read(b, x, "at")
+        if held.im is None and isinstance(held.re, Value):
+            raise OpTypeError(
+                f"at: an update of {held.re.type} by complex numbers would drop their "
+                "imaginary parts: use .astype(complex) before"
+            )
+        return both(b, x, index, v)
+
+    return function
+
+
+# updates, which share their names with arithmetic
+_UPDATES: Mapping[int, Impl] = {
+    id(impl): _update(impl)
+    for impl in (updates.at_set, updates.at_add, updates.at_subtract)
 }
+_NO_UPDATES = frozenset(
+    map(id, (updates.at_multiply, updates.at_divide, updates.at_min, updates.at_max))
+)
 
 
 def _of_part(name: str) -> Impl:
@@ -83,7 +101,6 @@ def _ones_like(b: ArrayBuilder, a: Any, *args: Any, **options: Any) -> Any:
 # by the name that functions and records have
 _TABLE: Mapping[str, Impl] = {
     **{impl.__name__: by_part(impl) for impl in _BY_PART},
-    **{impl.__name__: by_part(impl, *at) for impl, at in _TWO.items()},
     **{name: _of_part(name) for name in ("shape", "ndim", "size")},
     **{
         name: getattr(complex_arithmetic, name)
@@ -109,6 +126,13 @@ _TABLE: Mapping[str, Impl] = {
             "count_nonzero", "logical_not", "allclose", "array_equal", "solve", "inv",
         )
     },
+    **{
+        name: complex_products.logical(name)
+        for name in ("logical_and", "logical_or", "logical_xor")
+    },
+    "append": by_part(rearranging.append, 0, 1),
+    "linalg_outer": complex_products.outer,
+    "vector_norm": complex_products.vector_norm,
     "abs": complex_arithmetic.absolute,
     "any": complex_products.any_of,
     "all": complex_products.all_of,
@@ -137,10 +161,12 @@ def of_real(impl: Impl) -> Impl:
 def _marked(impl: Impl) -> Impl:
     name = impl.__name__
     around = getattr(impl, "around", None)
-    run = _TABLE.get(name)
+    run = _UPDATES.get(id(impl))
+    if run is None and id(impl) not in _NO_UPDATES:
+        run = _TABLE.get(name)
     if around is not None:
         inner, wrap = around
-        run = wrap(of_real(inner))
+        run = (wrap or complex_products.of_pairs)(of_real(inner))
 
     def function(b: ArrayBuilder, *args: Any, **options: Any) -> Any:
         if run is None:
