@@ -17,6 +17,7 @@ from .functions import shaping
 from .functions.complex_parts import pair
 from .functions.complex_table import of_real
 from .functions.table import BY_NUMPY, Impl
+from .left_tape import ours, warn
 from .operands import value
 from .operators import Operators
 from .pair import Pair
@@ -137,8 +138,12 @@ class ComplexTensor(_Parts, Taped):
         return self._array()
 
     def __array__(self, dtype: Any = None, copy: "bool | None" = None) -> Array:
+        if current_recorder().tapes:
+            warn(2, self._instead)
         array = self._array()
         return array if dtype is None else array.astype(dtype)
+
+    _instead = staticmethod(ours)  # what a warning names instead of NumPy's function
 
     def __complex__(self) -> complex:
         return complex(self.numpy())

@@ -139,6 +139,15 @@ def test_how_a_tensor_looks() -> None:
     np.testing.assert_array_equal((z == Z).numpy(), [True] * 3)
 
 
+def test_numpy_leaves_the_tape_and_says_so() -> None:
+    z = pb.constant(Z)
+    with pb.GradientTape() as tape:
+        tape.watch(z)
+        with pytest.warns(pb.LeftTapeWarning, match="call pb.angle to keep"):
+            y = pb.constant(np.angle(z))
+    assert tape.gradient(y, z) is None
+
+
 def test_later_changes_of_an_array_are_not_seen() -> None:
     array = Z.copy()
     z, v = pb.constant(array), pb.Variable(array)

@@ -344,6 +344,7 @@ def test_control_flow() -> None:
         (lambda z: z.astype(float), "astype: c128[5] as f64 would drop the imaginary"),
         (lambda z: np.zeros_like(z, float), "zeros_like: of complex numbers takes"),
         (lambda z: np.sum(z, dtype=np.complex64), "sum: dtype= is not supported here"),
+        (lambda z: np.average(X, weights=z), "average: complex numbers are not supp"),
         (lambda z: pb.complex(z, 1.0), "complex: its parts are real"),
         (lambda z: np.einsum(z, [0]), "einsum: of complex numbers begins with the t"),
         (lambda z: np.polyval(z[0], z), "polyval: coefficients are on one axis"),
