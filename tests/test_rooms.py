@@ -146,3 +146,4 @@ def test_importing_loads_neither_llvm_nor_networkx() -> None:
     loaded = set(ran.stdout.split())
     assert "pullback" in loaded
     assert not {"llvmlite", "networkx", "scipy"} & loaded
+    assert not any("complex_" in name or "complexes" in name for name in loaded)
