@@ -20,7 +20,7 @@ from .ir.graph import Graph
 from .ir.size_text import parse_size
 from .ir.types import DTYPES, TensorType, split_sizes
 from .tracer.trace import Trace, finish, name_of
-from .tracer.trees import LEAF, Structure
+from .tracer.trees import LEAF, Structure, are_views
 
 _AT = re.compile(r" at (\d+)\Z")
 
@@ -59,6 +59,13 @@ def parse_argument(text: str) -> Argument:
         _malformed(text, at, f"{stripped!r} is not the name of a parameter")
     start = len(name) + 1 + len(kind) - len(kind.lstrip())
     dtype, bracket, rest = kind.strip().partition("[")
+    if dtype.strip() in ("c64", "c128"):
+        _malformed(
+            text,
+            start,
+            "complex arguments have no form ahead of time: pass both parts as "
+            "f64[...,2], and make pb.complex(z[..., 0], z[..., 1]) of them",
+        )
     if dtype.strip() not in DTYPES:
         _malformed(
             text, start, f"{dtype!r} is not a dtype: use one of {', '.join(DTYPES)}"
@@ -193,6 +200,11 @@ def trace_function(
         raise  # a defect of pullback
     except (Exception, SystemExit) as error:
         raise raised(where, error) from error
+    if any(are_views(structure)):
+        raise CommandError(
+            f"{where}: complex results have no form ahead of time: return both parts, "
+            "as np.stack([z.real, z.imag], -1)"
+        )
     return Traced(graph, structure)
 
 

@@ -21,6 +21,8 @@ LAZY = {
     "ir/digest.py": "hashlib: the first array constant or program loads it",
     "ir/subgraph.py": "text writes regions, and regions are known by their text",
     "ir/adjoint.py": "adjoints of loops, and with them the partition: few have loops",
+    "tracer/pair.py": "functions of complex numbers: the first one met loads them",
+    "api/tensorflow/complex_face.py": "complex tensors: the first one made loads them",
     "tracer/trace.py": "batching: few traces map over rows",
     "tracer/tape_jacobian.py": "batching: few tapes ask for Jacobians",
     "ir/log.py": "logging: the first line asked for loads it",
@@ -144,3 +146,4 @@ def test_importing_loads_neither_llvm_nor_networkx() -> None:
     loaded = set(ran.stdout.split())
     assert "pullback" in loaded
     assert not {"llvmlite", "networkx", "scipy"} & loaded
+    assert not any("complex_" in name or "complexes" in name for name in loaded)

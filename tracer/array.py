@@ -181,6 +181,22 @@ class TracedArray(Operators):
         """Return elements moved into an interval."""
         return self._method(elementwise.clip, args, options)
 
+    @property
+    def real(self) -> Any:
+        """The real part: the array itself."""
+        return self._method(rounding.real, (), {})
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part: zeros."""
+        return self._method(rounding.imag, (), {})
+
+    def conj(self) -> Any:
+        """Return the complex conjugate."""
+        return self._method(rounding.conjugate, (), {})
+
+    conjugate = conj
+
     def copy(self, order: str = "C") -> Any:
         """Return the same elements as a value of its own."""
         return self._method(elementwise.positive, (), {})
@@ -218,7 +234,7 @@ class TracedArray(Operators):
         self._refuse("int()", "use .astype(int), or pass the number as static")
 
     def __complex__(self) -> NoReturn:
-        self._refuse("complex()", "complex numbers are not traced")
+        self._refuse("complex()", "use .astype(complex), or pb.complex of both parts")
 
     def __index__(self) -> NoReturn:
         self._refuse(

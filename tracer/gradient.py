@@ -12,7 +12,7 @@ from .array import TracedArray
 from .function import Function, one_class
 from .signature import quoted
 from .trace import Trace, name_of, place_of
-from .trees import NONE, Structure, flatten, paths, unflatten
+from .trees import COMPLEX, NONE, PARTS, Structure, flatten, paths, unflatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,12 @@ class Sources:
     wrt: list[Value]
     structures: list[tuple[Structure, int]]
     single: bool  # one argument alone, not a tuple of them
+
+    @property
+    def structure(self) -> Structure:
+        """The structure that `arrange` returns."""
+        trees = tuple([structure for structure, _ in self.structures])
+        return trees[0] if self.single else ("tuple", tuple, (), trees)
 
     def arrange(self, leaves: Iterable[Any]) -> Any:
         """Return one leaf for each value in the arguments' structures."""
@@ -192,13 +198,23 @@ class Gradient(Function):
                 "Cannot differentiate a function that returns None; "
                 f"did you forget to return a value from fn?{place_of(self._fun)}"
             )
-        leaves, _ = flatten(result)
+        leaves, structure = flatten(result)
+        if structure in (PARTS, COMPLEX):
+            self._not_real()
         if len(leaves) != 1 or isinstance(result, (list, tuple, dict)):
             self._not_scalar(f"{len(leaves)} arrays in a {type(result).__name__}")
         value = trace.lift(leaves[0], f"{self._name}: the result")._value
         if value.type.shape != () or not value.type.dtype.is_float:
             self._not_scalar(str(value.type))
         return value
+
+    def _not_real(self) -> NoReturn:
+        raise OpTypeError(
+            f"{self._name}: a gradient needs a real result, got a complex one"
+            f"{place_of(self._fun)}"
+            "\n  make a real number of it, as z.real or np.abs(z)**2; pb.vjp takes the "
+            "cotangent of a complex result"
+        )
 
     def _not_scalar(self, what: str) -> NoReturn:
         raise OpTypeError(

@@ -21,7 +21,7 @@ from .identities import picked
 from .pushing import tangents_of
 from .seeds import identity
 from .trace import Trace, name_of, place_of
-from .trees import Structure, flatten, paths, unflatten
+from .trees import Structure, flatten, has_parts, paths, unflatten
 
 Size = int | SizeExpr
 MODES = ("auto", "forward", "reverse")
@@ -50,6 +50,12 @@ class Jacobian(Gradient):
         start = 0 if fresh else len(trace.builder.nodes)
         result, aux, around = self._results(trace, given, named)
         leaves, structure = flatten(result)
+        if has_parts(structure):
+            raise OpTypeError(
+                f"{self._name}: a Jacobian has rows of real results, and one is "
+                f"complex{place_of(self._fun)}"
+                "\n  return its real and its imaginary part"
+            )
         results = self._floats(trace, leaves, structure)
         nodes = trace.builder.nodes[start:]
         first = len(trace.builder.nodes)
@@ -212,8 +218,7 @@ class HessianProduct(Gradient):
     ) -> Any:
         given, named, sources = self._sources(trace, args[:-1], options, fresh)
         wrt, b = sources.wrt, trace.builder
-        along = sources.arrange(range(len(wrt)))
-        _, structure = flatten(along)
+        structure = sources.structure
         moving = tangents_of(trace, structure, wrt, args[-1], self._name, "the vector")
         start = 0 if fresh else len(b.nodes)
         result, aux, around = self._results(trace, given, named)

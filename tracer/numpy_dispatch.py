@@ -67,6 +67,7 @@ def _outer(impl: Impl) -> Impl:
         wide = b.op("expand_dims", one, axes=new) if new else one
         return impl(b, wide, two, **options)
 
+    outer.around = impl, None  # type: ignore[attr-defined]  # see complex_table
     return outer
 
 
@@ -78,6 +79,7 @@ def _first_axis(impl: Impl) -> Impl:
             del options["initial"]
         return impl(b, a, axis, **options)
 
+    reduce.around = impl, _first_axis  # type: ignore[attr-defined]  # see complex_table
     return reduce
 
 

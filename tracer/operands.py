@@ -18,6 +18,7 @@ from ..ir.sizes import SizeExpr, product
 from ..ir.types import F64, Shape
 from .builders import ArrayBuilder
 from .dim import Dim
+from .pair import is_complex
 
 _NUMBERS = (float, int, bool)
 
@@ -45,6 +46,8 @@ def operand(b: ArrayBuilder, x: Any, name: str) -> Operand:
     made = getattr(x, "__array__", None)
     if made is not None:
         return b.array(np.asarray(x))
+    if is_complex((x,)):
+        raise OpTypeError(f"{name}: complex numbers are not supported here")
     raise OpTypeError(
         f"{name}: an operand is a {type(x).__name__}, not an array or a number: {x!r}"
     )

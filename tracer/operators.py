@@ -11,6 +11,7 @@ from ..ir.graph import Value
 from .dim import Dim, as_dim
 from .functions import elementwise, indexing, linalg, rounding, shaping, updates
 from .functions.table import BY_NUMPY, Impl
+from .pair import joined
 
 _ADD, _SUB, _MUL = BY_NUMPY[np.add], BY_NUMPY[np.subtract], BY_NUMPY[np.multiply]
 _DIV, _FLOORDIV = BY_NUMPY[np.true_divide], BY_NUMPY[np.floor_divide]
@@ -22,7 +23,7 @@ _BIT_AND, _BIT_OR = BY_NUMPY[np.bitwise_and], BY_NUMPY[np.bitwise_or]
 _BIT_XOR, _BIT_NOT = BY_NUMPY[np.bitwise_xor], BY_NUMPY[np.invert]
 _SHL, _SHR = BY_NUMPY[np.left_shift], BY_NUMPY[np.right_shift]
 
-_KNOWN = (int, float, np.ndarray, np.generic, list, tuple, Dim)
+_KNOWN = (int, float, np.ndarray, np.generic, list, tuple, Dim, complex)
 
 
 class Operators:
@@ -73,6 +74,10 @@ class Operators:
     def T(self) -> Any:
         """The axes reversed."""
         return self._apply(shaping.transpose, self)
+
+    @staticmethod
+    def _joined(parts: list[Any]) -> Any:
+        return joined(parts)
 
     def __index__(self) -> int:
         raise NotImplementedError

@@ -17,6 +17,7 @@ from .array import TracedArray
 from .mode import MODE, interpreted
 from .numerics import examine, raise_failed
 from .operators import Operators
+from .pair import Pair
 from .tensor import Tensor, current_recorder
 from .trace import Trace, finish
 from .trees import flatten, paths, unflatten
@@ -53,9 +54,11 @@ class Outside(Trace):
             return TracedArray(self, value)
         return leaf
 
-    def tensor(self, x: Any) -> Value:
-        """Return the input that stands for a tensor."""
+    def tensor(self, x: Any) -> Any:
+        """Return the input that stands for a tensor, or both of a complex one."""
         held = x._value
+        if type(held) is Pair:
+            return Pair(self.tensor(x.real), self.tensor(x.imag))
         found = self._tensors.get(held)
         if found is None:
             found = self._tensors[held] = self._input(held.type, "tensor")

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ArgumentError
+from ..ir.errors import ArgumentError, OpTypeError
 from ..ir.graph import Value
 from ..ir.loc import register_room, traced_at, user_loc
 from ..ir.ops.printing import formatted, is_silent, write
 from .array import TracedArray
 from .builders import ArrayBuilder
 from .dim import Dim
+from .pair import Pair
 from .state import STATE
 from .symbolic import is_recording
 from .tensor import Tensor, current_recorder
@@ -129,6 +130,8 @@ def _record(b: ArrayBuilder, fmt: str, stream: str, *values: Any, **named: Any) 
     def lift(x: Any) -> Value | None:
         if type(x) is Value:
             return x
+        if isinstance(x, Pair):
+            raise OpTypeError("print: complex numbers are printed as two")
         if isinstance(x, np.ndarray) and x.dtype.kind in "fiub" and x.ndim:
             return b.array(x)  # a text of its elements would be long
         if isinstance(x, Dim):
@@ -139,6 +142,9 @@ def _record(b: ArrayBuilder, fmt: str, stream: str, *values: Any, **named: Any) 
     shown = text.read(fmt)
     params = {"format": shown, "stream": stream}
     b.apply(b.table["print"], tuple(text.operands), params)
+
+
+_record.__name__ = "print"  # for messages
 
 
 def _concrete(x: Any) -> Any:

@@ -24,6 +24,7 @@ from .cell import Cell, again, is_known, leaf
 from .contracted import Contracted
 from .functions.table import Impl
 from .operators import Operators
+from .pair import Pair, instead
 from .steps import LITERALS
 from .trail import Trail
 
@@ -158,6 +159,9 @@ class Recorder:
             else:
                 out = impl(b, *given)
         except (OpTypeError, SizeError) as error:
+            other = instead(impl, args, options)
+            if other is not None:
+                return self.call(other, args, options, handle)
             if b.loc is None or "traced at:" in str(error):
                 raise
             raise type(error)(f"{error}{traced_at(b.loc)}") from None
@@ -192,6 +196,10 @@ class Recorder:
         if isinstance(out, (tuple, list)):
             make = getattr(type(out), "_make", type(out))  # a named tuple has its own
             return make([self.wrap(item, given, made) for item in out])
+        if type(out) is Pair:
+            return made._paired(
+                self.wrap(out.re, (), made), self.wrap(out.im, (), made)
+            )
         return out
 
     def alias(self, value: Value) -> Value:

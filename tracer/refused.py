@@ -38,8 +38,11 @@ _BY_REASON: Mapping[str, str] = {
         can_cast common_type isdtype issubdtype min_scalar_type mintypecode
         promote_types result_type typename
     """,
-    "there are no complex numbers here": """
-        angle real_if_close sort_complex
+    "the dtype of its result depends on values: use .real": """
+        real_if_close
+    """,
+    "complex numbers have no order here": """
+        sort_complex
     """,
     "there are no dates here": """
         busday_count busday_offset datetime_data is_busday isnat

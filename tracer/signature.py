@@ -15,7 +15,7 @@ from ..ir.sizes import SizeExpr
 from ..ir.types import BOOL, F64, I64, Shape, TensorType, dtype_of, split_sizes
 from .operators import Operators
 from .trace import place_of
-from .trees import Structure, flatten, paths
+from .trees import Structure, are_views, flatten, paths
 
 _NUMBERS = {float: TensorType(F64, ()), int: TensorType(I64, ())}
 _TYPES: dict[tuple[Any, tuple[int, ...]], TensorType] = {}
@@ -105,7 +105,7 @@ class Reader:
                 n: Static(a) if n in self.static_argnames else a
                 for n, a in options.items()
             }
-        leaves, structure = flatten((tuple(args), dict(options)))
+        leaves, structure = flatten((tuple(args), dict(options)), views=True)
         kinds: list[Kind] = []
         taped = False
         for k, leaf in enumerate(leaves):
@@ -193,12 +193,15 @@ class Reader:
         one = False
         out: list[Kind] = []
         known: dict[SizeExpr, tuple[int | SizeExpr, str]] = {}
-        for path, kind in zip(where, kinds, strict=True):
+        views = are_views(structure)
+        for path, kind, view in zip(where, kinds, views, strict=True):
             root = path.split("[")[0].split(".")[0]
             wanted = self.shapes.get(path, self.shapes.get(root))
             if wanted is None or not isinstance(kind, TensorType):
                 out.append(kind)
                 continue
+            if view:
+                wanted = (*wanted, 2)
             one = self._check(path, kind, wanted, known) or one
             out.append(kind.with_shape(wanted))
         return kinds if one else out

@@ -22,8 +22,8 @@ from .tape_arguments import (
     USED,
     UnconnectedGradients,
     collected,
+    real_targets,
     seeds,
-    tensors,
     unconnected,
     with_structure,
 )
@@ -275,7 +275,10 @@ class GradientTape(Jacobians):
                 "Argument `target` should be a list or nested structure of Tensors, "
                 "Variables or CompositeTensors to be differentiated, but received None."
             )
-        targets = [target] if type(target) is Tensor else tensors(target, "target")
+        if type(target) is Tensor:
+            targets = [target]
+        else:
+            targets, output_gradients = real_targets(target, output_gradients)
         if isinstance(sources, Tensor):
             leaves, structure = [sources], LEAF
         else:

@@ -9,9 +9,10 @@ from ..ir.graph import Value
 from ..ir.promote import cast_to
 from .operands import emit
 from .operands import value as as_value
+from .pair import is_complex
 from .recorder import Recorder
 from .tensor import Tensor
-from .trees import Structure, flatten
+from .trees import Structure, flatten, has_parts, part_counts
 from .variable import Variable
 
 USED = (
@@ -59,6 +60,43 @@ def seeds(
             cast = cast_to(b, held, kind.dtype)
             out.append(emit(b, "broadcast_to", cast, kind.shape))
     return out
+
+
+def real_targets(
+    target: Any, output_gradients: Any
+) -> tuple[list[Tensor], "list[Any] | None"]:
+    """Return the targets and their cotangents, complex ones as their parts.
+
+    A complex target is taken with the cotangent 1, which is its real part's: for a
+    holomorphic function that gives the conjugate of the derivative.
+
+    Raises:
+        TypeError: a leaf is not a tensor.
+    """
+    leaves, structure = with_structure(target, "target")
+    if not has_parts(structure):
+        return leaves, output_gradients
+    counts = part_counts(structure)
+    if output_gradients is None:
+        given: list[Any] = [None] * len(counts)
+    else:
+        given = _flat_with_none(output_gradients)
+    if len(given) != len(counts):
+        raise ArgumentError(
+            f"gradient: {len(given)} output_gradients for {len(counts)} targets"
+        )
+    found: list[Tensor] = []
+    cts: list[Any] = []
+    rest = iter(leaves)
+    for count, ct in zip(counts, given, strict=True):
+        parts = [next(rest) for _ in range(count)]
+        if count == 2 and is_complex((ct,)):
+            found += parts
+            cts += [ct.real, ct.imag]
+        else:
+            found.append(parts[0])
+            cts.append(ct)
+    return found, cts
 
 
 def unconnected(given: Any) -> UnconnectedGradients:

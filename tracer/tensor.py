@@ -19,11 +19,18 @@ from .cell import Cell, leaf
 from .functions.table import Impl
 from .left_tape import ours, warn
 from .operators import Operators
+from .pair import complex_tensor, part_dtype
 from .recorder import Recorder
 from .state import STATE
 
 
-class Tensor(Operators):
+class Taped(Operators):
+    """What a tape sees: a tensor, or a complex one of two."""
+
+    __slots__ = ()
+
+
+class Tensor(Taped):
     """A handle on a value of this thread's recorder."""
 
     __slots__ = ("__weakref__", "_value")
@@ -71,6 +78,11 @@ class Tensor(Operators):
                     return made
             return recorder.call(impl, (x, y), {}, Tensor)
         return Operators._binary(self, impl, x, y, other)
+
+    @staticmethod
+    def _paired(re: "Tensor", im: "Tensor") -> Any:
+        """Return a complex tensor of its parts."""
+        return complex_tensor(re, im)
 
     # -- looking -------------------------------------------------------------------
 
@@ -153,16 +165,18 @@ def apply(impl: Impl, args: Sequence[Any], options: dict[str, Any]) -> Any:
     return current_recorder().call(impl, args, options)
 
 
-def as_array(value: Any, dtype: Any = None) -> Array:
+def as_array(value: Any, dtype: Any = None, kinds: str = "fiub") -> Array:
     """Return what a constant or a variable is made of, in NumPy's default dtype.
 
     Raises:
         ArgumentError: it is not an array of numbers.
     """
     array = value._array() if isinstance(value, Tensor) else np.asarray(value)
-    if dtype is not None:
+    if dtype is not None and not (array.dtype.kind == "c" != np.dtype(dtype).kind):
         array = array.astype(dtype)
-    if array.dtype.kind not in "fiub":
+    elif dtype is not None:
+        kinds = "fiub"  # NumPy would drop the imaginary part
+    if array.dtype.kind not in kinds:
         raise ArgumentError(
             f"a tensor of {array.dtype} is not possible; expected numbers: {value!r}"
         )
@@ -175,6 +189,9 @@ def constant(value: Any, dtype: Any = None, name: "str | None" = None) -> Tensor
     Every constant is a value of its own, equal to others or not. `name` is accepted for
     the reader's sake and has no effect.
     """
-    return Tensor(
-        leaf(as_array(value, None if dtype is None else dtype_of(dtype).numpy))
-    )
+    if dtype is not None:
+        dtype = np.dtype(dtype) if part_dtype(dtype) else dtype_of(dtype).numpy
+    array = as_array(value, dtype, "fiubc")
+    if array.dtype.kind == "c":
+        return complex_tensor(*[Tensor(leaf(p)) for p in (array.real, array.imag)])  # type: ignore[no-any-return]  # beside Tensor
+    return Tensor(leaf(array))

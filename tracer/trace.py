@@ -7,6 +7,7 @@ more: its arrays have escaped.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..ir.errors import (
@@ -25,8 +26,9 @@ from .builders import TraceBuilder
 from .functions.table import Impl
 from .operands import value as as_value
 from .operators import Operators
+from .pair import Pair, complex_array, instead, stacked
 from .state import STATE
-from .trees import Structure, flatten, paths, unflatten
+from .trees import Structure, flatten, has_parts, packed, paths, unflatten
 
 register_room(__file__)
 
@@ -93,6 +95,9 @@ class Trace:
             else:
                 out = impl(b, *given)
         except (OpTypeError, SizeError) as error:
+            other = instead(impl, args, options)
+            if other is not None:
+                return self.call(other, args, options)
             if b.loc is None or "traced at:" in str(error):
                 raise
             raise type(error)(f"{error}{traced_at(b.loc)}") from None
@@ -106,7 +111,7 @@ class Trace:
         if isinstance(out, (tuple, list)):
             make = getattr(type(out), "_make", type(out))  # a named tuple has its own
             return make([self._wrapped(item) for item in out])
-        return out
+        return complex_array(self, out) if type(out) is Pair else out
 
     def unwrap(self, x: Any) -> Any:
         """Return what a function gets for x: Values for traced arrays, in lists too."""
@@ -167,6 +172,9 @@ class Trace:
         if isinstance(leaf, TracedArray) and leaf._trace is self:
             if self.gone:
                 self._stays([leaf])
+            held: Any = leaf._value
+            if type(held) is Pair:
+                raise ArgumentError(f"{what} is {held.type}, not a real array")
             return leaf
         self.builder.loc = self.builder.loc or user_loc(2)
         try:
@@ -293,6 +301,8 @@ def finish(
             f"program that is compiled ahead of time{traced_at(trace.checks[0].loc)}"
         )
     leaves, structure = flatten(result)
+    if has_parts(structure):
+        leaves, structure = packed(structure, leaves, partial(stacked, trace))
     what = f"{trace.name}: a result"
     outputs = [trace.lift(leaf, what)._value for leaf in leaves]
     found = list(names) or paths(structure, "out")

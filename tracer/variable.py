@@ -17,6 +17,7 @@ from ..ir.types import dtype_of
 from .builders import Array
 from .cell import Cell, leaf
 from .functions.table import BY_NUMPY, Impl
+from .pair import complex_variable, is_complex
 from .state import STATE, WATCHERS
 from .tensor import _QUICK, Tensor, as_array, current_recorder
 
@@ -42,6 +43,16 @@ class Variable(Tensor):
         "name",
         "trainable",
     )
+
+    def __new__(cls, initial_value: Any = None, *args: Any, **options: Any) -> Any:
+        """Return a variable: of complex numbers, one of two real ones."""
+        if is_complex((initial_value, options.get("dtype"), *args[2:])):
+            return cls._of_complex(initial_value, *args, **options)
+        return object.__new__(cls)
+
+    @classmethod
+    def _of_complex(cls, *args: Any, **options: Any) -> Any:
+        return complex_variable(cls, *args, **options)
 
     def __init__(
         self,

@@ -47,8 +47,10 @@ class Pullback:
         floats: Sequence[bool],
         back: Callable[[list[Any]], list[Any]],
         arrange: Callable[[list[Any]], Any],
+        views: bool,
     ) -> None:
         self._name = name
+        self._views = views
         leaves = iter(floats)
         self._expected = _seeded(result, leaves)
         self._back = back
@@ -67,7 +69,7 @@ class Pullback:
         Raises:
             ArgumentError: it has another structure, shape or dtype.
         """
-        leaves, structure = flatten(ct)
+        leaves, structure = flatten(ct, self._views)
         if canonical(structure) != canonical(self._expected):
             raise ArgumentError(
                 f"pullback of {self._name}: the cotangent is {shown(structure)}, "
@@ -139,7 +141,7 @@ def _run(
             given[k] = ct
         return unflatten(call.structure, given)[0]
 
-    return ran.value, Pullback(name, compiled.result, ran.floats, back, arrange)
+    return ran.value, Pullback(name, compiled.result, ran.floats, back, arrange, True)
 
 
 # -- in a trace ------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def _in_trace(
         return unflatten(structure, filled)
 
     value = unflatten(result, [TracedArray(trace, x) for x in values])
-    return value, Pullback(name, result, floats, back, arrange)
+    return value, Pullback(name, result, floats, back, arrange, False)
 
 
 # -- structures ------------------------------------------------------------------------

@@ -153,6 +153,8 @@ def _named(structure: Structure) -> str:
     kind, made, keys, children = structure
     if kind == "none":
         return "None"
+    if kind == "complex":
+        return "a complex array"
     if kind in ("list", "tuple"):
         return f"a {kind} of {len(children)}"
     if kind == "dict":

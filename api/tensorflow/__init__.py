@@ -11,6 +11,7 @@ from typing import Any
 from ..ir.loc import register_room
 from ..tracer.functions.table import PUBLIC
 from ..tracer.symbolic import is_recording
+from ..tracer.tensor import Taped
 from . import (
     arrays,
     autodiff,
@@ -60,7 +61,7 @@ def convert_to_tensor(
 
 def is_tensor(x: Any) -> bool:
     """Return whether something is a tensor or a variable."""
-    return isinstance(x, (Tensor, Variable, IndexedSlices))
+    return isinstance(x, (Taped, IndexedSlices))
 
 
 def executing_eagerly() -> bool:
@@ -73,17 +74,18 @@ NoGradient = NotDifferentiable = no_gradient
 # where a name of `tf` comes from, in this order
 _FROM_MATH = """
     abs acos acosh add add_n argmax argmin asin asinh atan atan2 atanh cast cos cosh
-    cumsum divide equal exp floor greater greater_equal less less_equal logical_and
-    logical_not logical_or maximum minimum multiply negative not_equal pow
+    complex conj cumsum divide equal exp floor greater greater_equal less less_equal
+    logical_and logical_not logical_or maximum minimum multiply negative not_equal pow
     reduce_all reduce_any reduce_logsumexp reduce_max reduce_mean reduce_min
-    reduce_prod reduce_sum round scalar_mul sigmoid sign sin sinh sqrt square
+    real imag reduce_prod reduce_sum round scalar_mul sigmoid sign sin sinh sqrt square
     subtract tan tanh truediv
 """
 _FROM_LINALG = """
     einsum eye matmul norm tensordot
 """
 _DTYPES = """
-    double float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64
+    complex64 complex128 double float32 float64 int8 int16 int32 int64 uint8 uint16
+    uint32 uint64
 """
 
 

@@ -13,14 +13,14 @@ from ..tracer.functions.table import PUBLIC
 from ..tracer.operands import emit, value
 from .dtypes import TensorShape, as_dtype, float32, int32
 from .making import cast_to, plain_axis, plain_shape, public_names
-from .tensors import EagerTensor, call, convert, differ, matched
+from .tensors import EagerTensor, call, constant, convert, differ, matched
 
 # -- making ----------------------------------------------------------------------------
 
 
 def _filled(shape: Any, number: Any, dtype: Any) -> EagerTensor:
     kind = as_dtype(dtype)
-    return EagerTensor(leaf(np.full(plain_shape(shape), number, kind.dtype)))
+    return constant(np.full(plain_shape(shape), number, kind.dtype))
 
 
 def zeros(shape: Any, dtype: Any = float32, name: Any = None) -> EagerTensor:
@@ -58,7 +58,7 @@ def eye(
     columns = int(num_rows if num_columns is None else num_columns)
     one = np.eye(int(num_rows), columns, dtype=as_dtype(dtype).dtype)
     lead = () if batch_shape is None else plain_shape(batch_shape)
-    return EagerTensor(leaf(np.broadcast_to(one, (*lead, *one.shape))))
+    return constant(np.broadcast_to(one, (*lead, *one.shape)))
 
 
 def range(

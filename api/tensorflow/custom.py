@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ir.graph import Value
 from ..ir.primitive import NON_DIFFERENTIABLE
+from ..tracer.pair import is_complex
 from ..tracer.tape_custom import REGISTERED, Reads, record_step, step
 from ..tracer.tensor import Tensor as BaseTensor
 from ..tracer.tensor import current_recorder
@@ -47,6 +48,11 @@ def custom_gradient(f: "Callable[..., Any] | None" = None) -> Any:
         with Reads(recorder) as reads:
             result, grad_fn = f(*args, **kwargs)
         flat_args = nest.flatten(args)
+        if is_complex([*flat_args, *nest.flatten(result)]):
+            raise TypeError(
+                "a function with a gradient of its own takes and returns real tensors: "
+                "pass tf.math.real(z) and tf.math.imag(z)"
+            )
         inputs = [*flat_args, *nest.flatten(kwargs)]
         captured = [
             (variable, read)

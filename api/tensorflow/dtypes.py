@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.types import DTYPES
+from ..tracer.pair import C64, C128
 
 _TF_NAMES = {"float32": "float", "float64": "double"}
 
@@ -54,8 +55,8 @@ class DType:
 
     @property
     def is_complex(self) -> bool:
-        """Whether it is complex: none is."""
-        return False
+        """Whether it is complex."""
+        return self.dtype.kind == "c"
 
     @property
     def base_dtype(self) -> "DType":
@@ -65,13 +66,13 @@ class DType:
     @property
     def min(self) -> Any:
         """The least number."""
-        limits = np.finfo if self.is_floating else np.iinfo
+        limits = np.iinfo if self.is_integer else np.finfo
         return limits(self.dtype).min
 
     @property
     def max(self) -> Any:
         """The greatest number."""
-        limits = np.finfo if self.is_floating else np.iinfo
+        limits = np.iinfo if self.is_integer else np.finfo
         return limits(self.dtype).max
 
     def __eq__(self, other: object) -> bool:
@@ -90,7 +91,8 @@ class DType:
         return f"tf.{self.name}"
 
 
-_ALL = {str(d.numpy): DType(d.numpy) for d in DTYPES.values()}
+_ALL = {str(d.numpy): DType(d.numpy) for d in (*DTYPES.values(), C64, C128)}
+complex64, complex128 = _ALL["complex64"], _ALL["complex128"]
 float32, float64 = _ALL["float32"], _ALL["float64"]
 int8, int16, int32, int64 = (_ALL[f"int{n}"] for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (_ALL[f"uint{n}"] for n in (8, 16, 32, 64))

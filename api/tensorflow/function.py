@@ -13,6 +13,7 @@ import numpy as np
 
 from ..tracer.cell import leaf
 from ..tracer.mode import MODE
+from ..tracer.pair import is_complex
 from ..tracer.state import STATE, WATCHERS
 from ..tracer.symbolic import Recorded, SymbolicRecorder, is_recording, recording
 from ..tracer.tensor import Tensor as BaseTensor
@@ -172,6 +173,7 @@ class Function:
             args, kwargs = unflatten(structure, given)
             result = self._fun(*args, **kwargs)
             found = nest.flatten(result)
+            _demand_real(found)
             tensors: list[Any] = []
             kept: list[Any] = []
             for x in found:
@@ -185,10 +187,24 @@ class Function:
 
 
 def _is_data(x: Any) -> bool:
-    """Return whether a leaf is an argument, and not a setting."""
+    """Return whether a leaf is an argument, and not a setting.
+
+    Raises:
+        TypeError: it is complex.
+    """
+    _demand_real((x,))
     return not isinstance(x, BaseVariable) and isinstance(
         x, (BaseTensor, np.ndarray, np.generic)
     )
+
+
+def _demand_real(leaves: Sequence[Any]) -> None:
+    """Raise TypeError where an argument or a result of a function is complex."""
+    if is_complex(leaves):
+        raise TypeError(
+            "arguments and results of a tf.function are real: pass tf.math.real(z) and "
+            "tf.math.imag(z), and make tf.complex of them inside"
+        )
 
 
 def _shape_only(x: Any) -> Any:

@@ -37,9 +37,9 @@ def matmul(
     x, y = matched(a, b, "MatMul")
     x, y = convert(x), convert(y)
     if transpose_a or adjoint_a:
-        x = matrix_transpose(x)
+        x = matrix_transpose(x, conjugate=adjoint_a)
     if transpose_b or adjoint_b:
-        y = matrix_transpose(y)
+        y = matrix_transpose(y, conjugate=adjoint_b)
     return call(_linalg.matmul, (x, y), "MatMul")  # type: ignore[no-any-return]
 
 
@@ -53,10 +53,14 @@ def matvec(
 
 def matrix_transpose(a: Any, name: Any = None, conjugate: bool = False) -> EagerTensor:
     """Return a matrix with its last two axes exchanged."""
-    return call(_linalg.matrix_transpose, (convert(a),), "Transpose")  # type: ignore[no-any-return]
+    held = convert(a)
+    made: EagerTensor = call(_linalg.matrix_transpose, (held,), "Transpose")
+    return math.conj(made) if conjugate and held.dtype.is_complex else made
 
 
-adjoint = matrix_transpose
+def adjoint(matrix: Any, name: Any = None) -> EagerTensor:
+    """Return the conjugate of a matrix with its last two axes exchanged."""
+    return matrix_transpose(matrix, conjugate=True)
 
 
 def tensordot(a: Any, b: Any, axes: Any, name: Any = None) -> EagerTensor:
@@ -78,7 +82,8 @@ def norm(
     name: Any = None,
 ) -> EagerTensor:  # fmt: skip
     """Return the norm of a vector or a matrix; of all elements without an axis."""
-    held = need_float(convert(tensor), "Norm")
+    held = convert(tensor)
+    held = math.abs(held) if held.dtype.is_complex else need_float(held, "Norm")
     where = plain_axis(axis)
     if ord in ("euclidean", "fro") or (ord == 2 and not isinstance(where, tuple)):
         total = math.reduce_sum(math.square(held), where, bool(keepdims))
@@ -97,7 +102,7 @@ def solve(
     x, y = matched(matrix, rhs, "MatrixSolve")
     x, y = convert(x), convert(y)
     if adjoint:
-        x = matrix_transpose(x)
+        x = matrix_transpose(x, conjugate=True)
     return call(solving.solve, (x, y), "MatrixSolve")  # type: ignore[no-any-return]
 
 

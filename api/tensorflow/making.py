@@ -35,7 +35,9 @@ def unary(name: str, op: str, impl: "Impl | None" = None, floats: bool = True) -
 
     def function(x: Any, name: "str | None" = None) -> EagerTensor:
         held = convert(x)
-        return call(run, (need_float(held, op) if floats else held,), op)  # type: ignore[no-any-return]
+        if floats and not held.dtype.is_complex:
+            need_float(held, op)
+        return call(run, (held,), op)  # type: ignore[no-any-return]
 
     return named(function, name, run)
 
@@ -96,6 +98,8 @@ def cast_to(x: EagerTensor, dtype: Any) -> EagerTensor:
     wanted = as_dtype(dtype)
     if x.dtype == wanted:
         return x
+    if x.dtype.is_complex and not wanted.is_complex:
+        return cast_to(call(PUBLIC["real"], (x,), "Real"), wanted)
     return call(PUBLIC["cast"], (x, wanted.dtype), "Cast")  # type: ignore[no-any-return]
 
 

@@ -57,6 +57,13 @@ def _rounding(name: str, op: str) -> Any:
 floor, ceil = _rounding("floor", "Floor"), _rounding("ceil", "Ceil")
 rint = round = _rounding("rint", "Round")
 
+# -- of complex numbers ----------------------------------------------------------------
+
+real, imag = unary("real", "Real", floats=False), unary("imag", "Imag", floats=False)
+conj = unary("conj", "Conj", floats=False)
+angle = unary("angle", "Angle")
+complex = binary("complex", "Complex", floats=True)
+
 # -- of two ----------------------------------------------------------------------------
 
 add, subtract = binary("add", "AddV2"), binary("subtract", "Sub")
@@ -106,8 +113,13 @@ def multiply_no_nan(x: Any, y: Any, name: "str | None" = None) -> EagerTensor:
 
 
 def squared_difference(x: Any, y: Any, name: "str | None" = None) -> EagerTensor:
-    """Return the square of x - y."""
-    return square(subtract(x, y))  # type: ignore[no-any-return]
+    """Return the square of x - y: of the modulus of what is complex."""
+    return square(_size(subtract(x, y)))  # type: ignore[no-any-return]
+
+
+def _size(x: EagerTensor) -> EagerTensor:
+    """Return real tensors as they are, and the moduli of complex ones."""
+    return abs(x) if x.dtype.is_complex else x
 
 
 def add_n(inputs: Any, name: "str | None" = None) -> EagerTensor:
@@ -148,6 +160,8 @@ def _all(b: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return PUBLIC["all"](b, x, axis, keepdims=keepdims)
 
 
+# for messages, and for complex numbers, which functions are found by
+_mean.__name__, _any.__name__, _all.__name__ = "mean", "any", "all"
 reduce_sum = reduction("reduce_sum", "Sum", reductions.sum, keep=True)
 reduce_prod = reduction("reduce_prod", "Prod", reductions.prod, keep=True)
 reduce_mean = reduction("reduce_mean", "Mean", _mean)
@@ -164,7 +178,8 @@ def reduce_euclidean_norm(
     input_tensor: Any, axis: Any = None, keepdims: bool = False, name: Any = None
 ) -> EagerTensor:
     """Return the square root of the sum of squares over axes."""
-    return sqrt(reduce_sum(square(input_tensor), axis, keepdims))  # type: ignore[no-any-return]
+    size = _size(convert(input_tensor))
+    return sqrt(reduce_sum(square(size), axis, keepdims))  # type: ignore[no-any-return]
 
 
 def count_nonzero(

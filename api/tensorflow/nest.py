@@ -32,7 +32,7 @@ def _walk(structure: Any, leaves: Iterable[Any]) -> list[Any]:
 
 def split(tree: Any) -> tuple[list[Any], Any]:
     """Return the leaves of a structure, and the structure."""
-    leaves, structure = trees.flatten(tree)
+    leaves, structure = trees.flatten(tree, None)  # complex tensors are leaves
     return _walk(structure, leaves), _with_none(structure)
 
 

@@ -20,7 +20,7 @@ def numbers(value: Any, wanted: "DType | None", hint: Any) -> np.ndarray[Any, An
         raise ValueError(
             "Can't convert non-rectangular Python sequence to Tensor."
         ) from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiubc":
         raise ValueError(
             f"Attempt to convert a value ({value!r}) with an unsupported type "
             f"({type(value)}) to a Tensor."
@@ -63,5 +63,7 @@ def may_be(array: np.ndarray[Any, Any], wanted: DType, pythonic: bool) -> bool:
     """Return whether numbers can be of a dtype without a change."""
     if array.size == 0:
         return True
-    kinds = {"f": "f", "i": "fiu", "u": "fiu", "b": "b"} if pythonic else {"f": "f"}
+    kinds = {"f": "f"}
+    if pythonic:
+        kinds = {"f": "fc", "i": "fiuc", "u": "fiuc", "b": "b", "c": "c"}
     return wanted.kind in kinds.get(array.dtype.kind, array.dtype.kind)

@@ -7,6 +7,7 @@ from typing import Any
 from ..ir.errors import GradientLookupError
 from ..tracer.tape import GradientTape as BaseTape
 from ..tracer.tape import UnconnectedGradients
+from ..tracer.tensor import Taped
 from ..tracer.tensor import Tensor as BaseTensor
 from . import nest
 from .indexed_slices import IndexedSlices, as_slices
@@ -48,7 +49,7 @@ class GradientTape(BaseTape):
             ValueError: a leaf is not a tensor.
         """
         for x in nest.flatten(tensor):
-            if not isinstance(x, BaseTensor):
+            if not isinstance(x, Taped):
                 raise ValueError(
                     f"Passed in object {x!r} of type {type(x).__name__!r}, not "
                     "tf.Tensor or tf.Variable or ExtensionType."

@@ -15,9 +15,10 @@ from ..tracer.functions import indexing, shaping
 from ..tracer.functions.table import BY_NUMPY, PUBLIC, Impl
 from ..tracer.operators import Operators
 from ..tracer.symbolic import is_symbolic
+from ..tracer.tensor import Taped, _text, current_recorder
 from ..tracer.tensor import Tensor as BaseTensor
-from ..tracer.tensor import _text, current_recorder
 from ..tracer.variable import Variable as BaseVariable
+from . import complex_face
 from .dtypes import DType, TensorShape, as_dtype, short_name
 from .errors import (
     InvalidArgumentError,
@@ -27,7 +28,7 @@ from .errors import (
 from .numbers import may_be, numbers
 from .op_names import OP_NAMES, Reference, instead
 
-_SCALARS = (bool, int, float)
+_SCALARS = (bool, int, float, complex)
 
 
 class Face:
@@ -132,6 +133,10 @@ class EagerTensor(Face, BaseTensor):  # type: ignore[misc]  # its dtype is Tenso
         shown = _text(self.numpy())
         return f"tf.Tensor({shown}, shape={self.shape}, dtype={self.dtype.name})"
 
+    @staticmethod
+    def _paired(re: Any, im: Any) -> Any:
+        return complex_face.paired(re, im)
+
     def _is_symbolic(self) -> bool:
         return is_symbolic(self._value)
 
@@ -191,6 +196,10 @@ class ResourceVariable(Face, BaseVariable):  # type: ignore[misc]  # as above
                 f"The initial value's shape ({self.shape}) is not compatible with the "
                 f"explicitly supplied `shape` argument ({TensorShape(shape)})."
             )
+
+    @classmethod
+    def _of_complex(cls, *args: Any, **options: Any) -> Any:
+        return complex_face.variable(cls, *args, **options)
 
     def _kind(self) -> Any:
         return self._current.type
@@ -267,8 +276,8 @@ def convert(value: Any, dtype: Any = None, hint: Any = None) -> EagerTensor:
         TypeError: Python numbers cannot be of that dtype.
     """
     wanted = None if dtype is None else as_dtype(dtype)
-    if isinstance(value, BaseTensor):
-        held = value if type(value) is EagerTensor else EagerTensor(value._value)
+    if isinstance(value, Taped):
+        held: EagerTensor = _held(value)
         if wanted is not None and held.dtype != wanted:
             raise ValueError(
                 f"Tensor conversion requested dtype {wanted.name} for Tensor with "
@@ -280,19 +289,35 @@ def convert(value: Any, dtype: Any = None, hint: Any = None) -> EagerTensor:
         return convert(as_tensor(), dtype)
     if isinstance(value, (list, tuple)) and _holds_tensor(value):
         return _packed(value, wanted)
-    return EagerTensor(leaf(numbers(value, wanted, hint)))
+    return _made(numbers(value, wanted, hint))  # type: ignore[no-any-return]
+
+
+def _held(value: Any) -> Any:
+    """Return a tensor of this face for a tensor or a variable."""
+    if type(value) is EagerTensor:
+        return value
+    if not isinstance(value, BaseTensor):
+        return complex_face.held(value)
+    return EagerTensor(value._value)
+
+
+def _made(array: np.ndarray[Any, Any]) -> Any:
+    """Return a tensor that holds a copy of an array."""
+    if array.dtype.kind != "c":
+        return EagerTensor(leaf(array))
+    return EagerTensor._paired(*[_made(part) for part in (array.real, array.imag)])
 
 
 def _holds_tensor(items: Sequence[Any]) -> bool:
     return any(
-        isinstance(x, BaseTensor) or (isinstance(x, (list, tuple)) and _holds_tensor(x))
+        isinstance(x, Taped) or (isinstance(x, (list, tuple)) and _holds_tensor(x))
         for x in items
     )
 
 
 def _first_dtype(items: Sequence[Any]) -> "DType | None":
     for x in items:
-        if isinstance(x, BaseTensor):
+        if isinstance(x, Taped):
             return as_dtype(np.dtype(x.dtype))
         if isinstance(x, (list, tuple)):
             found = _first_dtype(x)
@@ -312,8 +337,8 @@ def constant(
 ) -> EagerTensor:
     """Return a tensor of numbers, lists or arrays; a single number fills a shape."""
     wanted = None if dtype is None else as_dtype(dtype)
-    if isinstance(value, BaseTensor):
-        made = EagerTensor(leaf(np.asarray(convert(value, wanted)._array())))
+    if isinstance(value, Taped):
+        made: EagerTensor = _made(np.asarray(convert(value, wanted)._array()))
     else:
         made = convert(value, wanted)
     if shape is None:
@@ -328,7 +353,7 @@ def constant(
             f"(converted from {value!r}) has {array.size} elements, but got `shape` "
             f"{size} with {int(np.prod(size))} elements)."
         )
-    return EagerTensor(leaf(array.reshape(size)))
+    return _made(array.reshape(size))  # type: ignore[no-any-return]  # of this face
 
 
 # -- running ---------------------------------------------------------------------------
@@ -341,13 +366,13 @@ def matched(x: Any, y: Any, op: str) -> tuple[Any, Any]:
         InvalidArgumentError: two tensors differ in dtype.
         TypeError: a Python number is none of the tensor's dtype.
     """
-    beside = x if isinstance(x, BaseTensor) else y
-    if not isinstance(beside, BaseTensor):
+    beside = x if isinstance(x, Taped) else y
+    if not isinstance(beside, Taped):
         held = convert(x)
         return matched(held, y, op)
     kind = as_dtype(np.dtype(beside.dtype))
     x, y = _beside(x, kind), _beside(y, kind)
-    if isinstance(x, BaseTensor) and isinstance(y, BaseTensor):
+    if isinstance(x, Taped) and isinstance(y, Taped):
         other = as_dtype(np.dtype(y.dtype))
         first = as_dtype(np.dtype(x.dtype))
         if first != other:
@@ -367,7 +392,7 @@ def differ(op: str, at: int, first: DType, other: DType) -> InvalidArgumentError
 
 
 def _beside(x: Any, kind: DType) -> Any:
-    if isinstance(x, BaseTensor):
+    if isinstance(x, Taped):
         return x
     if type(x) in _SCALARS:
         if not may_be(np.asarray(x), kind, True):
@@ -394,9 +419,9 @@ def _renamed(
     kind: type[Exception], error: Exception, args: Sequence[Any], op: str
 ) -> Exception:
     shapes = [
-        list(x.shape) if isinstance(x, BaseTensor) else list(np.shape(x))
+        list(x.shape) if isinstance(x, Taped) else list(np.shape(x))
         for x in args
-        if isinstance(x, (BaseTensor, np.ndarray))
+        if isinstance(x, (Taped, np.ndarray))
     ]
     said, _, rest = str(error).partition("\n")
     if "do not broadcast" in said and len(shapes) == 2:

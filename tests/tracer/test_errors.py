@@ -26,7 +26,7 @@ def message(kind: type[BaseException], call: Callable[[], Any]) -> str:
         (float, "float()", "use the array as it is"),
         (lambda x: f"{x:.2f}", "a format", "print it without one"),
         (int, "int()", ".astype(int)"),
-        (complex, "complex()", "not traced"),
+        (complex, "complex()", ".astype(complex)"),
         (range, "an index or a range", "static_argnums"),
         (bool, "the truth of an `if`", "np.where"),
         (lambda x: x.item(), ".item()", "return the array"),
@@ -140,13 +140,13 @@ def test_near_names_are_offered() -> None:
         (lambda x: np.sum(x, axis=(0, 0)), "sum: an axis is named twice"),
         (lambda x: np.where(x), "where: with the condition alone its shape"),
         (lambda x: np.stack([x, x[0]]), "stack: all arrays must have one shape"),
-        (lambda x: x * np.ones(3, complex), "dtype complex128 is not supported"),
+        (lambda x: x * np.ones(3, object), "dtype object is not supported"),
         (lambda x: x * ["a"], "mul: a list of <U1 is not an array of numbers"),
         (lambda x: np.linalg.norm(x, 3), "norm: ord=3 of a matrix needs singular"),
         (lambda x: np.einsum("ii->i", x), "einsum: label 'i' has sizes 2 and 3"),
         (lambda x: x & x, "bitwise_and: takes integers, unsigned integers, bool"),
         (lambda x: np.tril(x[0]), "tril: f64[3] has fewer than two axes"),
-        (lambda x: x.astype(complex), "dtype complex128 is not supported"),
+        (lambda x: x.astype(object), "dtype object is not supported"),
     ],
 )
 def test_a_call_that_does_not_fit(use: Callable[..., Any], text: str) -> None:
@@ -199,7 +199,6 @@ def loss(x: Any, params: Any = 0.0) -> Any:
         (lambda f: f(np.array([None])), "loss: argument 'x' has dtype object; exp"),
         (lambda f: f(1.0, {"w": [X, object()]}),
          "loss: argument 'params'['w'][1] is a object; expected: an array or a number"),
-        (lambda f: f(1j), "loss: argument 'x' is a complex; expected"),
         (lambda f: f(parse_type("f64[3]")), "loss: called on the type f64[3]"),
     ],
 )  # fmt: skip

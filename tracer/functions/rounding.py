@@ -5,9 +5,11 @@ from typing import Any
 
 from ...ir.errors import OpTypeError
 from ...ir.graph import Value
-from ...ir.types import BOOL
+from ...ir.promote import cast_to
+from ...ir.types import BOOL, F64
 from ..builders import ArrayBuilder
 from ..operands import emit, floating, operand, refuse, value
+from ..pair import Pair
 
 _INF = float("inf")
 
@@ -140,36 +142,54 @@ def fabs(b: ArrayBuilder, x: Any) -> Value:
 
 
 def real(b: ArrayBuilder, val: Any) -> Value:
-    """Return the real part: the array itself, for there are no complex numbers here."""
+    """Return the real part: of a real array, the array itself."""
     held = value(b, val, "real")
     return b.op("reshape", held, shape=held.type.shape)  # type: ignore[no-any-return]
 
 
 def imag(b: ArrayBuilder, val: Any) -> Value:
-    """Return the imaginary part: zeros, for there are no complex numbers here."""
+    """Return the imaginary part: of a real array, zeros."""
     return b.zeros(value(b, val, "imag").type)
 
 
 def conjugate(b: ArrayBuilder, x: Any) -> Value:
-    """Return the array itself: there are no complex numbers here."""
+    """Return the complex conjugate: of a real array, the array itself."""
     return real(b, x)
 
 
+def angle(b: ArrayBuilder, z: Any, deg: bool = False) -> Value:
+    """Return the angle of complex numbers: of real ones, 0 or pi."""
+    held = floating(b, z, "angle")
+    half = 180.0 if deg else math.pi
+    turned = b.constant(half, held.type.dtype, held.type.shape)
+    made = b.op("select", b.op("lt", held, 0.0), turned, 0.0)
+    return b.op("select", b.op("isnan", held), float("nan"), made)  # type: ignore[no-any-return]
+
+
 def isreal(b: ArrayBuilder, x: Any) -> Value:
-    """Return True in every element: there are no complex numbers here."""
+    """Return whether the imaginary part is 0: of a real array, it is."""
     return b.constant(True, BOOL, value(b, x, "isreal").type.shape)
 
 
 def iscomplex(b: ArrayBuilder, x: Any) -> Value:
-    """Return False in every element: there are no complex numbers here."""
+    """Return whether the imaginary part is not 0: of a real array, it is 0."""
     return b.constant(False, BOOL, value(b, x, "iscomplex").type.shape)
 
 
 def iscomplexobj(b: ArrayBuilder, x: Any) -> bool:
-    """Return False: there are no complex numbers here."""
+    """Return whether an array is one of complex numbers."""
+    value(b, x, "iscomplexobj")
     return False
 
 
 def isrealobj(b: ArrayBuilder, x: Any) -> bool:
-    """Return True: there are no complex numbers here."""
+    """Return whether an array is one of real numbers."""
+    value(b, x, "isrealobj")
     return True
+
+
+def make_complex(b: ArrayBuilder, real: Any, imag: Any) -> Pair:
+    """Return the complex numbers of real and imaginary parts."""
+    one, two = _pair(b, real, imag, "complex")
+    one, two = (x if x.type.dtype.is_float else cast_to(b, x, F64) for x in (one, two))
+    return Pair(one, two)

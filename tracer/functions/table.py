@@ -98,6 +98,7 @@ COMPOSED: Mapping[Callable[..., Any], Impl] = {
     np.copy: elementwise.positive,
     np.trapezoid: polynomials.trapezoid,
     np.conjugate: rounding.conjugate,
+    np.angle: rounding.angle,
     np.isreal: rounding.isreal,
     np.iscomplex: rounding.iscomplex,
     np.isrealobj: rounding.isrealobj,
@@ -246,6 +247,7 @@ NAMED: Mapping[str, Impl] = {
         for name in ("asin", "acos", "atan", "atan2", "asinh", "acosh", "atanh")
     },
     "conj": rounding.conjugate,
+    "complex": rounding.make_complex,
     "empty": creation.zeros,
     "bitwise_not": of_record(OPS["invert"]),
     "bitwise_invert": of_record(OPS["invert"]),
