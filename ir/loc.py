@@ -74,7 +74,7 @@ def user_loc(depth: int = 1) -> Loc | None:
     """Return the innermost location on the stack that is the user's."""
     frame = sys._getframe(depth)
     code = frame.f_code
-    while is_ours(code):
+    while _OURS.get(id(code)) is code or is_ours(code):
         back = frame.f_back
         if back is None:
             return None

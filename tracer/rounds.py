@@ -73,6 +73,8 @@ def find(ops: Sequence[Node]) -> Round | None:
     best, where = _LEAST - 1, None
     count = len(codes)
     for period in range(1, min(_LONGEST, count // 2) + 1):
+        if count // period * period <= best:
+            continue  # though all were rounds of so many
         later = codes[period:]
         if codes[: count - period] == later:
             others = [count - period]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..ir.adjoint import pullback
 from ..ir.graph import Node, Value
-from .contracted import Contracted
+from .contracted import recorded
 from .known import asked, learn
 from .plans import Known, take_back
 from .recorder import Recorder
@@ -148,9 +148,15 @@ class GradientTape(Jacobians):
         if (self._watch_accessed and variable.trainable) or any(
             v is variable for v in self._explicit
         ):
-            self._reads.setdefault(id(variable), (variable, []))[1].append(read)
+            seen = self._reads.get(id(variable))
+            if seen is None:
+                self._reads[id(variable)] = variable, [read]
+            else:
+                seen[1].append(read)
             self._watched.append((self._count(), read))
-            self._on().trail.watch(read)
+            trail = self._on().trail
+            if trail.walks:
+                trail.watch(read)
 
     def watch(self, tensor: Any) -> None:
         """Have tensors or variables, in any nesting, on the tape from here on.
@@ -410,33 +416,8 @@ class GradientTape(Jacobians):
         return results
 
     def _recorded(self, wrt: set[Value]) -> list[Node]:
-        """Return the nodes that were recorded, given when values were watched.
-
-        A sum of a product is the fma that runs, where that has the same derivatives:
-        where the product was recorded too and is no source.
-        """
-        nodes = self._nodes()
-        on: set[Value] = set()
-        recorded: list[Node] = []
-        products: set[Value] = set()
-        at = 0
-        for moment, value in [*self._watched, (len(nodes), None)]:
-            for node in nodes[at:moment]:
-                for x in node.operands:
-                    if x in on and x.type.dtype.kind == "f":
-                        break
-                else:
-                    continue
-                if node.primitive.name == "mul":
-                    products.update(x for x in node.results if x not in wrt)
-                elif type(node) is Contracted and node.product in products:
-                    node = node.fma
-                recorded.append(node)
-                on.update(node.results)
-            at = max(at, moment)
-            if value is not None:
-                on.add(value)
-        return recorded
+        """Return the nodes that were recorded, given when values were watched."""
+        return recorded(self._nodes(), self._watched, wrt)
 
 
 __all__ = ["GradientTape", "UnconnectedGradients"]

@@ -71,12 +71,12 @@ class Tensor(Taped):
         if type(other) in _QUICK and recorder is not None and STATE.trace is None:
             trail = recorder.trail
             if trail.walks:
-                made = trail.pair(impl, x, y, Tensor, 3)
+                made = trail.pair(impl, x, y, recorder.handle, 3)
                 if made is not None:
                     if trail.end + trail.ahead > trail.bound:
                         recorder.flush()
                     return made
-            return recorder.call(impl, (x, y), {}, Tensor)
+            return recorder.call(impl, (x, y), {})
         return Operators._binary(self, impl, x, y, other)
 
     @staticmethod

@@ -9,7 +9,7 @@ from pullback.ir.graph import Graph
 from pullback.ir.report import ProgramReport
 from pullback.ir.verify import verify
 from pullback.runtime.compile import compile_graph
-from pullback.tracer import engine, left_tape, pending
+from pullback.tracer import engine, left_tape, pending, rolling
 from pullback.tracer.mode import interpreted
 from pullback.tracer.state import STATE
 
@@ -70,6 +70,7 @@ def compiler(
     made = Compiler(Interpreted if request.param == "interpreted" else compile_graph)
     monkeypatch.setattr(engine, "_compiler", [made])
     monkeypatch.setattr(pending, "_PROGRAMS", {})
+    monkeypatch.setattr(rolling, "_KNOWN", {})
     monkeypatch.setattr(left_tape, "_TOLD", set())
     monkeypatch.setattr(STATE, "recorder", None)
     yield made
