@@ -16,6 +16,7 @@ from .lanes import Lanes
 from .llvm import I64 as INT
 from .llvm import Function, Module, Reg, const, const_lanes, vec, width_of
 from .plan import Inside, KernelPlan, Output
+from .ring import is_ringed, loop_in_registers
 from .scalar import Typed, register_type
 from .target import Target
 
@@ -59,6 +60,8 @@ class Nest:
         self.names = size_names
         self.row = const(INT, 0)  # element of a reduction its vector axis begins at
         self.block: tuple[Reg, Reg] | None = None  # of the vector axis, while inside
+        self.lanes: Lanes | None = None  # of a fold of the vector axis alone
+        self.ring: list[list[Reg]] = []  # its lanes in registers instead, by fold
         self.fn = self._function(name)
 
     def _function(self, name: str) -> Function:
@@ -111,6 +114,9 @@ class Nest:
         fn = self.fn
         if self.block is not None and axis == self.axis:
             start, stop = fn.smax(start, self.block[0]), fn.smin(stop, self.block[1])
+        if is_ringed(self, body, axis, by):
+            loop_in_registers(self, body, axis, start, stop, inner)
+            return
         loop, done = fn.new_label("loop"), fn.new_label("done")
         known = stop.ref.lstrip("-").isdigit() and start.ref.lstrip("-").isdigit()
         if not (known and int(start.ref) < int(stop.ref)):
@@ -188,7 +194,7 @@ class Nest:
         if width == 1 or (
             isinstance(extent, int)
             and extent % width == 0
-            and (extent == width or self.heavy or not self._has_borders())
+            and (extent == width or self.heavy or not self.has_borders())
         ):
             if extent == width:
                 single = body.fork()
@@ -205,7 +211,7 @@ class Nest:
             single.vars[self.axis] = zero
             masked(single)
             return
-        if not self.heavy and self._has_borders():
+        if not self.heavy and self.has_borders():
             self._peeled(body, stop, full)
             return
         if self.heavy:
@@ -248,7 +254,8 @@ class Nest:
             if bounds_axis(index, self.axis)
         ]
 
-    def _has_borders(self) -> bool:
+    def has_borders(self) -> bool:
+        """Return whether conditions on the vector axis hold in its inside alone."""
         return self.target.has_masks and bool(self._borders())
 
     def _peeled(self, body: Body, stop: Reg, full: Callable[[Body], None]) -> None:

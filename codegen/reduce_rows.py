@@ -42,6 +42,7 @@ class RowReduce:
         blocks = has_blocks([nest.plan.space[a] for a in reduced])
         lanes = Lanes(nest.fn, nest.module, nest.folds(), nest.width, blocks)
         kept = tuple(k for k in range(len(nest.plan.space)) if k not in reduced)
+        nest.lanes = lanes if len(reduced) == 1 else None
         if blocks and len(reduced) == 1:
             axis = reduced[0]
             nest.blocks(
@@ -53,6 +54,7 @@ class RowReduce:
             self._several_axes(body, list(reduced), lanes)
         else:
             self._reduced_loops(body, list(reduced[:-1]), const(INT, 0), lanes)
+        nest.lanes = None
         nest.finish(body, lanes, kept)
 
     def _several_axes(self, body: Body, reduced: list[int], lanes: Lanes) -> None:
@@ -169,10 +171,11 @@ class RowReduce:
         if self.within is not None:
             self._enter(linear, lanes)
         lane = fn.and_(linear, const(INT, LANES - 1))
-        for out, held in zip(lanes.folds, lanes.memory, strict=True):
+        for k, (out, held) in enumerate(zip(lanes.folds, lanes.memory, strict=True)):
             value = body.lanes(out.step)
             at = fn.gep(held, lane, register_type(out.dtype, 1))
-            old = fn.load(at, value.ty)
+            ring = self.nest.ring[k] if self.nest.ring else None
+            old = ring[0] if ring else fn.load(at, value.ty)
             new = combine(
                 body.scalar, out.monoid or "", Typed(old, out.dtype),
                 Typed(value, out.dtype),
@@ -180,7 +183,10 @@ class RowReduce:
             mask = body.mask(out.mask)
             if mask is not None:
                 new = fn.select(mask, new, old)
-            fn.store(new, at)
+            if ring:
+                self.nest.ring[k] = [*ring[1:], new]
+            else:
+                fn.store(new, at)
         for out in self.nest.plan.outputs:
             if out.monoid is None:
                 self.nest.store(body, out)
