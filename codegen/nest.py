@@ -15,11 +15,14 @@ from .index import Size, strides_of
 from .llvm import I64 as INT
 from .llvm import Function, Module, Reg, const, const_lanes, vec, width_of
 from .plan import Apply, Inside, KernelPlan, Literally, Load, Output
+from .ring import loop_in_registers
 from .scalar import Typed, register_type
 from .target import Target
 
 HEAVY = 40  # a body above this cost is emitted once, masked, rather than with a tail
 JOINED = 80  # the same for a body whose results have different extents
+RING = 4  # vectors of lanes that stay in registers
+LONG = 16  # chunks from which they do in a loop of known length
 UNROLL = 8  # columns shorter than this are folded in registers
 
 
@@ -81,6 +84,7 @@ class Nest:
         # of a reduction: the index its vector axis begins at, and where its lanes are
         self.row = const(INT, 0)
         self.memory: list[Reg] = []
+        self.ring: list[list[Reg]] = []  # lanes in registers instead, by fold
         self.fn = self._function(name)
 
     def _function(self, name: str) -> Function:
@@ -130,6 +134,9 @@ class Nest:
         inner: Callable[[Body], None],
     ) -> None:
         """Run `inner` for axis = start, start + by, ... < stop (maybe never)."""
+        if self._is_ringed(body, axis, by):
+            loop_in_registers(self, body, axis, start, stop, inner)
+            return
         fn = self.fn
         loop, done = fn.new_label("loop"), fn.new_label("done")
         known = stop.ref.lstrip("-").isdigit() and start.ref.lstrip("-").isdigit()
@@ -147,6 +154,29 @@ class Nest:
         fn.phi_edge(var, following, fn.block)
         fn.cond_br(fn.icmp("slt", following, stop), loop, done)
         fn.start(done)
+
+    def _is_ringed(self, body: Body, axis: int, by: int) -> bool:
+        """Return whether the lanes of a fold stay in registers during a loop.
+
+        They do where one fold takes its few vectors in turn, in a long loop over a body
+        that leaves registers for them.
+        """
+        extent = self.plan.space[axis]
+        return (
+            bool(self.memory)
+            and axis == self.axis
+            and by == self.width > 1
+            and len(self.folds()) * self.turns <= RING
+            and not self.heavy
+            and self.row.ref == "0"
+            and (body.interior or not self._has_borders())
+            and not (isinstance(extent, int) and extent < LONG * self.width)
+        )
+
+    @property
+    def turns(self) -> int:
+        """How many chunks there are before one has the lanes of the first again."""
+        return LANES // self.width
 
     def following(self, axis: int, var: Reg, by: int) -> Reg:
         """Return what a loop variable is next."""
@@ -384,11 +414,14 @@ class Nest:
 
     def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
         """Return what the lanes of a chunk have come to; `fold` is a number."""
-        return self.fn.load(at, ty)
+        return self.ring[fold][0] if self.ring else self.fn.load(at, ty)
 
     def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
         """Keep what the lanes of a chunk have come to."""
-        self.fn.store(value, at)
+        if self.ring:
+            self.ring[fold] = [*self.ring[fold][1:], value]
+        else:
+            self.fn.store(value, at)
 
     def finish(
         self, body: Body, folds: list[Output], lanes: list[Reg], kept: tuple[int, ...]

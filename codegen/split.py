@@ -32,7 +32,7 @@ from .fold import LANES, fold_function
 from .frame import OK
 from .index import Size
 from .llvm import I32, I64, PTR, Function, Module, Reg, const, vec
-from .nest import HEAVY, Nest, plan_cost, vector_width
+from .nest import HEAVY, RING, Nest, plan_cost, vector_width
 from .parts import (
     PART_PARAMS,
     argument_word,
@@ -41,6 +41,7 @@ from .parts import (
     thread_count,
 )
 from .plan import Inside, KernelPlan, Output
+from .ring import loop_in_registers
 from .scalar import register_type
 from .sizes import emit_size
 from .target import Target
@@ -48,7 +49,6 @@ from .target import Target
 UNIT = 64  # elements of the vector axis that stay together: a cache line at least
 FEW = 1024  # known columns of a fold of rows from which they are split
 SHARES = 2  # parts of 32 lanes: with more, lines of memory would lie far apart
-RING = 4  # vectors of lanes that a part keeps in registers
 NAMED = 1 << 20  # what a named size counts as where axes are compared
 
 RANGES, LANEWISE, BLOCKS = "by ranges", "by lanes", "by blocks"
@@ -140,7 +140,6 @@ class _PartNest(Nest):
         split: Split,
     ) -> None:
         self.split = split
-        self.ring: list[list[Reg]] = []  # lanes in registers, by fold
         super().__init__(module, target, name, plan, size_names)
 
     def _function(self, name: str) -> Function:
@@ -189,66 +188,19 @@ class _PartNest(Nest):
             if self.split.how == LANEWISE:
                 start = self._first(start)
                 if by == self.split.unit and RING * by >= LANES // SHARES:
-                    self._loop_in_registers(body, start, stop, inner)
+                    loop_in_registers(self, body, axis, start, stop, inner)
                     return
             else:
                 start = self.fn.smax(start, self.low)
                 stop = self.fn.smin(stop, self.high)
         super().loop(body, axis, start, stop, by, inner)
 
-    def _loop_in_registers(
-        self, body: Body, start: Reg, stop: Reg, inner: Callable[[Body], None]
-    ) -> None:
-        """Run chunks with their lanes in a ring of registers, the next one's first."""
-        fn, axis = self.fn, self.split.axis
-        loop, left, done = (fn.new_label(x) for x in ("loop", "left", "done"))
-        folds = [
-            (vec(register_type(out.dtype, 1), self.width), register_type(out.dtype, 1))
-            for out in self.folds()
-        ]
-        found = [
-            [fn.load(fn.gep(held, lane, elem), ty) for lane in self._lanes_from(start)]
-            for held, (ty, elem) in zip(self.memory, folds, strict=True)
-        ]
-        fn.cond_br(fn.icmp("slt", start, stop), loop, done)
-        before = fn.block
-        fn.start(loop)
-        opened = body.fork()
-        var = opened.vars[axis] = fn.phi(I64, start, before)
-        phis = [[fn.phi(x.ty, x, before) for x in regs] for regs in found]
-        self.ring = [list(regs) for regs in phis]
-        inner(opened)
-        ring, self.ring = self.ring, []
-        after = self.following(axis, var, self.width)
-        fn.phi_edge(var, after, fn.block)
-        for regs, values in zip(phis, ring, strict=True):
-            for phi, value in zip(regs, values, strict=True):
-                fn.phi_edge(phi, value, fn.block)
-        fn.cond_br(fn.icmp("slt", after, stop), loop, left)
-        fn.start(left)
-        lanes = self._lanes_from(after)
-        for held, (_, elem), values in zip(self.memory, folds, ring, strict=True):
-            for lane, value in zip(lanes, values, strict=True):
-                fn.store(value, fn.gep(held, lane, elem))
-        fn.br(done)
-        fn.start(done)
+    @property
+    def turns(self) -> int:
+        return super().turns // SHARES if self.split.how == LANEWISE else super().turns
 
-    def _lanes_from(self, chunk: Reg) -> list[Reg]:
-        """Return the first lane of a chunk and of those after it, up to all."""
-        fn, out = self.fn, []
-        for _ in range(LANES // SHARES // self.width):
-            out.append(fn.and_(fn.add(self.row, chunk), const(I64, LANES - 1)))
-            chunk = self.following(self.split.axis, chunk, self.width)
-        return out
-
-    def lanes_held(self, fold: int, at: Reg, ty: str) -> Reg:
-        return self.ring[fold][0] if self.ring else super().lanes_held(fold, at, ty)
-
-    def hold_lanes(self, fold: int, at: Reg, value: Reg) -> None:
-        if self.ring:
-            self.ring[fold] = [*self.ring[fold][1:], value]
-        else:
-            super().hold_lanes(fold, at, value)
+    def _is_ringed(self, body: Body, axis: int, by: int) -> bool:
+        return False  # `loop` says where
 
     def following(self, axis: int, var: Reg, by: int) -> Reg:
         """Return the chunk after one: of lanes, the next one of this part."""
