@@ -169,8 +169,10 @@ def _selected(known: _Forward, node: Node) -> Band:
     return mask.both(known.of(x)).either(mask.outside().both(known.of(y)))
 
 
-def _kept(known: _Forward, node: Node) -> Band:
-    (x,) = node.operands
+def _kept(known: _Forward, node: Node) -> Band | None:
+    x, *others = node.operands
+    if others:
+        return None
     if node.primitive.name == "cast" and x in known.masks:
         return known.masks[x]
     return known.of(x)

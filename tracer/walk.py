@@ -261,6 +261,8 @@ class Walk:
         if not isinstance(x, Operators):
             return None
         value = x._value  # the read of a variable may be a step
+        if not isinstance(value, Value):
+            return None  # two parts of a complex tensor
         at = self.numbers.get(value)
         if at is not None:
             return at

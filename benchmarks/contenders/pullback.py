@@ -232,7 +232,7 @@ def into(workload: Workload, **options: Any) -> Call:
     arrays: tuple[Any, ...] = workload.arrays
     f = derived(workload, **options)
     made = tuple(np.zeros_like(a) for a in arrays)
-    out = (None, made[0] if len(made) == 1 else made)
+    out = (None, made)
     return lambda: f(*arrays, out=out)
 
 
