@@ -22,7 +22,6 @@ from .target import Target
 
 HEAVY = 40  # a body above this cost is emitted once, masked, rather than with a tail
 JOINED = 80  # the same for a body whose results have different extents
-UNROLL = 8  # columns shorter than this are folded in registers
 
 
 def vector_width(plan: KernelPlan, target: Target) -> int:

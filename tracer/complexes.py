@@ -21,7 +21,7 @@ from .left_tape import ours, warn
 from .operands import value
 from .operators import Operators
 from .pair import Pair
-from .tensor import Taped, Tensor, _text, apply, current_recorder
+from .tensor import Taped, Tensor, apply, current_recorder
 from .trees import PART_FIELDS
 
 
@@ -148,20 +148,8 @@ class ComplexTensor(_Parts, Taped):
     def __complex__(self) -> complex:
         return complex(self.numpy())
 
-    def __format__(self, spec: str) -> str:
-        return format(self.numpy(), spec) if spec else str(self)
-
     def __bool__(self) -> bool:
         return bool(self.numpy())
-
-    def __str__(self) -> str:
-        return f"Tensor({_text(self.numpy())}, shape={self.shape}, dtype={self.dtype})"
-
-    def __repr__(self) -> str:
-        return (
-            f"<Tensor: shape={self.shape}, dtype={self.dtype}, "
-            f"numpy={_text(self.numpy(), True)}>"
-        )
 
 
 # -- between one array of both parts and two -------------------------------------------

@@ -29,6 +29,22 @@ class Taped(Operators):
 
     __slots__ = ()
 
+    def numpy(self) -> Any:
+        """Return the value: a read-only array, or a NumPy scalar without axes."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"Tensor({_text(self.numpy())}, shape={self.shape}, dtype={self.dtype})"
+
+    def __repr__(self) -> str:
+        return (
+            f"<Tensor: shape={self.shape}, dtype={self.dtype}, "
+            f"numpy={_text(self.numpy(), True)}>"
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self.numpy(), spec) if spec else str(self)
+
 
 class Tensor(Taped):
     """A handle on a value of this thread's recorder."""
@@ -123,18 +139,6 @@ class Tensor(Taped):
 
     def __bool__(self) -> bool:
         return bool(self._array())
-
-    def __str__(self) -> str:
-        return f"Tensor({_text(self.numpy())}, shape={self.shape}, dtype={self.dtype})"
-
-    def __repr__(self) -> str:
-        return (
-            f"<Tensor: shape={self.shape}, dtype={self.dtype}, "
-            f"numpy={_text(self.numpy(), True)}>"
-        )
-
-    def __format__(self, spec: str) -> str:
-        return format(self.numpy(), spec) if spec else str(self)
 
 
 Tensor.plain = Tensor
