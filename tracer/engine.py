@@ -57,6 +57,20 @@ def compile_graph(graph: Graph, threads: "int | None" = None) -> Program:
     return compiler(graph) if threads is None else compiler(graph, threads)
 
 
+def make_recording(*args: Any) -> Any:
+    """Return native recording. Any: as `runtime.recording` has it."""
+    from ..runtime.recording import make_recording as made  # lazy: costs LLVM
+
+    return made(*args)
+
+
+def recording_spec() -> Any:
+    """Return the classes that describe it. Any: as `runtime.recording` has them."""
+    from ..runtime.recording import Operator, Spec  # lazy: costs LLVM
+
+    return Spec, Operator
+
+
 def compile_apart(graph: Graph) -> Program:
     """Compile a graph that returns many of its values, one kernel an op."""
     from ..runtime.compile import compile_apart as native  # lazy: costs LLVM

@@ -99,7 +99,6 @@ class Recorder:
         self._builder = TapeBuilder()
         self.tapes: list[GradientTape] = []  # that record now
         self.kept: dict[int, list[Node]] = {}  # of tapes, by their identity
-        self.epoch = object()  # another whenever what is recorded changes
         self.group: dict[Value, None] = {}  # to run together
         self._trim_from = _TRIM_FROM
         self.trail = Trail(self._builder.nodes, self._builder.array)
@@ -363,7 +362,7 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
-        self.epoch = object()  # a read that variables remember may be among what goes
+        self.trail.epoch = object()  # a read that variables remember may be among what goes
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":

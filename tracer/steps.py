@@ -14,9 +14,9 @@ from .cell import Array, Cell, leaf
 # Python numbers that are part of a program; all others are inputs of it.
 LITERALS = frozenset((0, 1, -1, 2, 0.5))
 
-_TYPES: dict[TensorType, int] = {}
-_KINDS: list[TensorType] = []  # by their codes
-_ARRAYS: dict[tuple[np.dtype[Any], tuple[int, ...]], int] = {}
+TYPES: dict[TensorType, int] = {}
+KINDS: list[TensorType] = []  # by their codes
+ARRAYS: dict[tuple[np.dtype[Any], tuple[int, ...]], int] = {}
 _MOST_ARRAYS = 10_000
 _LOCK = Lock()
 _NEW: Any = object.__new__
@@ -57,18 +57,18 @@ class Other(Exception):
 
 def leaf_code(kind: TensorType) -> int:
     """Return what keys call a value from outside, by its type."""
-    code = _TYPES.get(kind)
+    code = TYPES.get(kind)
     if code is None:
         with _LOCK:
-            code = _TYPES.setdefault(kind, len(_KINDS))
-            if code == len(_KINDS):
-                _KINDS.append(kind)
+            code = TYPES.setdefault(kind, len(KINDS))
+            if code == len(KINDS):
+                KINDS.append(kind)
     return -1 - code
 
 
 def leaf_again(x: Array, code: int) -> Value:
     """Return a leaf that holds a copy of an array of which the code is known."""
-    kind = _KINDS[-1 - code]
+    kind = KINDS[-1 - code]
     if x.dtype is not kind.dtype.numpy:
         return leaf(x)
     array = x.copy()
@@ -89,13 +89,13 @@ def array_code(impl: Callable[..., Any], x: Array) -> int | None:
     if not getattr(impl, "weak", False):
         return None
     at = x.dtype, x.shape
-    code = _ARRAYS.get(at)
+    code = ARRAYS.get(at)
     if code is None:
         if x.dtype.kind not in "fiub":
             return None
-        if len(_ARRAYS) >= _MOST_ARRAYS:
-            _ARRAYS.clear()
-        code = _ARRAYS[at] = leaf_code(TensorType(dtype_of(x.dtype), x.shape))
+        if len(ARRAYS) >= _MOST_ARRAYS:
+            ARRAYS.clear()
+        code = ARRAYS[at] = leaf_code(TensorType(dtype_of(x.dtype), x.shape))
     return code
 
 
@@ -120,10 +120,13 @@ def static(x: Any) -> Any:
 
 
 __all__ = [
+    "ARRAYS",
+    "KINDS",
     "LITERALS",
     "Made",
     "Other",
     "Step",
+    "TYPES",
     "array_code",
     "leaf_again",
     "leaf_code",

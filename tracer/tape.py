@@ -15,6 +15,7 @@ from ..ir.graph import Node, Value
 from .contracted import recorded
 from .known import asked, learn
 from .plans import Known, take_back
+from .quick import QUICK
 from .recorder import Recorder
 from .rolling import roll
 from .state import STATE, WATCHERS
@@ -90,7 +91,11 @@ class GradientTape(Jacobians):
     def _resume(self, recorder: Recorder, fresh: bool) -> None:
         trail = recorder.trail
         if fresh:
+            if trail.met > QUICK.enough:
+                QUICK.install()
             trail.begin(self)
+            if QUICK.claim is not None:
+                QUICK.claim(trail, STATE.__dict__)
             for _, value in self._watched:
                 trail.watch(value)
         else:
@@ -98,7 +103,7 @@ class GradientTape(Jacobians):
         self._start = len(trail.nodes)
         recorder.tapes.append(self)
         WATCHERS.set((*WATCHERS.get(), self))
-        recorder.epoch = object()
+        recorder.trail.epoch = object()
 
     def _pause(self) -> None:
         recorder = self._on()
@@ -117,7 +122,7 @@ class GradientTape(Jacobians):
         rest = [w for w in watchers if w is not self] if len(watchers) > 1 else ()
         WATCHERS.set(tuple(rest))
         recorder.kept[id(self)] = segments
-        recorder.epoch = object()
+        recorder.trail.epoch = object()
 
     def _on(self) -> Recorder:
         assert self._recorder is not None, "the tape has been entered"
@@ -177,7 +182,7 @@ class GradientTape(Jacobians):
                 self._explicit.append(x)
                 self._reads.setdefault(id(x), (x, []))
                 if self._recorder is not None:
-                    self._recorder.epoch = object()  # the next read is a new one
+                    self._recorder.trail.epoch = object()  # the next read is a new one
             else:
                 value = x._value
                 if value.type.dtype.kind != "f":

@@ -86,11 +86,11 @@ class Variable(Tensor):
         read = self._read
         if (
             read is None
-            or self._epoch is not recorder.epoch
+            or self._epoch is not recorder.trail.epoch
             or self._watchers is not watchers
         ):
             read = recorder.read(self)
-            self._read, self._epoch = read, recorder.epoch
+            self._read, self._epoch = read, recorder.trail.epoch
             self._watchers = watchers
             for watcher in watchers:
                 watcher._note_read(self, read)

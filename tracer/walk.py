@@ -37,6 +37,8 @@ class Walk:
         "bound",
         "bytes",
         "end",
+        "epoch",
+        "met",
         "nodes",
         "numbers",
         "segment",
@@ -67,6 +69,8 @@ class Walk:
         self.values: list[Any] = []  # Any: a Value or None
         self.numbers: dict[Value, int] = {}
         self._number = 0.0  # that came along
+        self.epoch = object()  # another whenever what is recorded changes
+        self.met = 0  # how many values, about
 
     def begin(self, tape: object) -> None:
         """Walk from the root: a tape begins to record."""
@@ -79,6 +83,7 @@ class Walk:
         self.start = self.end = len(self.nodes)
         self.segment = None
         self.touched = False
+        self.met += len(self.values)
         self.values = []
         self.numbers = {}
 
@@ -89,6 +94,7 @@ class Walk:
             self.step = None
             self.walks = False
             self.segment = None
+            self.met += len(self.values)
             self.values = []
             self.numbers = {}
 

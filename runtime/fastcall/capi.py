@@ -55,6 +55,7 @@ _API_INDEX = {
     "PyArray_GetNDArrayCVersion": 0,
     "PyArray_Type": 2,
     "PyArray_Scalar": 60,
+    "PyArray_NewCopy": 85,
     "PyArray_NewFromDescr": 94,
     "PyDataMem_SetHandler": 304,
 }

@@ -1,0 +1,137 @@
+"""Record natively: an op that a tape met before costs no Python.
+
+A tape that records what one recorded before walks along steps (`tracer/trail.py`). The
+functions made here take such a step; whatever is not of that kind they leave to the
+Python form of the same thing, which is handed in.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...codegen.target import emit_object_quickly, host
+from ..fastcall import capi
+from ..loading import Library
+from ..pool import immortal
+from . import emit
+from .layout import Kind, Spec
+from .walk import Calls
+
+__all__ = ["Operator", "Recording", "Spec", "make_recording"]
+
+_METH_FASTCALL, _METH_NOARGS = 0x80, 0x4
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A method of a class of tensors that records.
+
+    Args:
+        owner: the class that gets the method.
+        name: of the method.
+        impl: the function that it calls.
+        handle: the class of results, and of operands.
+        variable: the class of variables that may be operands.
+        fallback: the method in Python.
+        reflected: whether the other operand comes first.
+        unary: whether there is none.
+        numbers: whether numbers and arrays may be the other operand.
+    """
+
+    owner: Kind
+    name: str
+    impl: Callable[..., Any]
+    handle: Kind
+    variable: Kind
+    fallback: Callable[..., Any]
+    reflected: bool
+    unary: bool
+    numbers: bool
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+_object = ctypes.py_object
+_new_method = ctypes.PYFUNCTYPE(_object, _object, ctypes.c_void_p)(
+    ("PyDescr_NewMethod", ctypes.pythonapi)
+)
+_new_function = ctypes.PYFUNCTYPE(_object, ctypes.c_void_p, _object, ctypes.c_void_p)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+_new_capsule = ctypes.PYFUNCTYPE(
+    _object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+)(("PyCapsule_New", ctypes.pythonapi))
+
+
+class Recording:
+    """The functions of this process; they live until it ends.
+
+    `methods` has what each operator is replaced by, in order; `finalize` is the method
+    of that name of tensors, and `claim(walk, locals)` says that this thread walks.
+    """
+
+    def __init__(self, spec: Spec, operators: Sequence[Operator]) -> None:
+        self._record = (ctypes.c_uint64 * (emit.RECORD_BYTES // 8))()
+        self._ops: list[Any] = []  # Any: arrays of ctypes
+        module = host().module()
+        writer = Calls(module, spec, ctypes.addressof(self._record))
+        writer.emit()
+        for k, op in enumerate(operators):
+            held = self._op(op.impl, op.handle, op.variable, op.fallback, op.numbers)
+            writer.operator(f"op{k}", held, op.reflected, op.unary)
+        self._library = Library(emit_object_quickly(module.text(), host()))
+        self.methods = [
+            self._method(op.owner, op.name, f"op{k}") for k, op in enumerate(operators)
+        ]
+        self.finalize = self._method(spec.tensor, "__del__", "finalize", _METH_NOARGS)
+        claim = self._definition("claim", "claim", _METH_FASTCALL)
+        self.claim: Callable[[Any, Any], None] = _new_function(claim, None, None)
+        for needed in (self, spec):
+            immortal(needed)
+
+    def _op(
+        self, impl: Any, handle: Kind, variable: Kind, fallback: Any, numbers: bool
+    ) -> int:
+        """Return the address of the record of an op."""
+        for needed in (impl, handle, variable, fallback):
+            immortal(needed)
+        made = (ctypes.c_uint64 * (emit.OP_BYTES // 8))()
+        made[emit.IMPL // 8], made[emit.FALLBACK // 8] = id(impl), id(fallback)
+        made[emit.HANDLE // 8], made[emit.VARIABLES // 8] = id(handle), id(variable)
+        made[emit.NUMBERS // 8] = numbers
+        self._ops.append(made)
+        return ctypes.addressof(made)
+
+    def _definition(self, name: str, symbol: str, flags: int) -> int:
+        address = self._library.address(symbol)
+        made = _MethodDef(name.encode(), address, flags, None)
+        self._ops.append(made)
+        return ctypes.addressof(made)
+
+    def _method(
+        self, owner: Kind, name: str, symbol: str, flags: int = _METH_FASTCALL
+    ) -> Any:
+        return _new_method(owner, self._definition(name, symbol, flags))
+
+    def function(
+        self, impl: Callable[..., Any], handle: Kind, variable: Kind
+    ) -> Callable[..., Any]:
+        """Return what records a function of one or two operands, or returns None."""
+        capsule = _new_capsule(self._op(impl, handle, variable, None, True), None, None)
+        made: Callable[..., Any] = _new_function(
+            self._definition("walked", "function", _METH_FASTCALL), capsule, None
+        )
+        return made
+
+
+def make_recording(spec: Spec, operators: Sequence[Operator]) -> Recording | None:
+    """Return native recording, or None where objects are not laid out as is known."""
+    return None if capi.refusal() is not None else Recording(spec, operators)

@@ -1,0 +1,145 @@
+"""Record natively what tapes record again and again.
+
+The functions of `runtime/recording` do what `tracer/walk.py` does for an op that was
+met before. Making them takes about as long as some thousand such ops take in Python, so
+they are made once so many were met; after that the operators of tensors and the public
+functions try them first. Where they cannot be made, Python goes on.
+"""
+
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from ..ir.graph import Value
+from ..ir.loc import user_loc
+from . import engine
+from .cell import Cell, leaf
+from .functions import elementwise, linalg
+from .functions.table import BY_NUMPY, Impl
+from .operators import Operators
+from .state import WATCHERS
+from .steps import ARRAYS, KINDS, LITERALS, TYPES, Step
+from .tensor import Tensor
+from .trail import Trail
+from .variable import Variable
+
+ENOUGH = 4000  # values that tapes met
+
+_BINARY: dict[str, Impl] = {
+    "add": BY_NUMPY[np.add],
+    "sub": BY_NUMPY[np.subtract],
+    "mul": BY_NUMPY[np.multiply],
+    "truediv": BY_NUMPY[np.true_divide],
+    "pow": elementwise.power,
+    "matmul": linalg.matmul,
+}
+
+# code between a user's line and a native function
+THROUGH: set[CodeType] = set()
+
+
+class Quick:
+    """Native recording, once it pays.
+
+    Classes of tensors beside Tensor are added by those who make them: the class of
+    results, that of variables.
+    """
+
+    def __init__(self) -> None:
+        self.enough = ENOUGH
+        self.claim: Callable[[Any, Any], None] | None = None
+        self.recording: Any = None  # Any: runtime.recording.Recording
+        self.faces: list[tuple[type[Tensor], type[Variable]]] = []
+        self._python: list[tuple[Any, str, Any]] = []  # what was replaced
+
+    def install(self) -> None:
+        """Make the functions, and have tensors use them."""
+        self.enough = 1 << 62
+        spec, operator = engine.recording_spec()
+        operators = []
+        for tensor, variable in ((Tensor, Variable), *self.faces):
+            numbers = tensor is Tensor  # beside others they are converted first
+            for name, reflected, impl in _methods():
+                form = getattr(Operators, name)
+                for owner in (tensor,) if numbers else (tensor, variable):
+                    made = operator(
+                        owner, name, impl, tensor, variable, form, reflected,
+                        name == "__neg__", numbers,
+                    )  # fmt: skip
+                    operators.append(made)
+        signs = (0.0, -0.0)
+        literals = [x for x in LITERALS if x != 0]
+        described = spec(
+            walk=Trail,
+            step=Step,
+            value=Value,
+            cell=Cell,
+            tensor=Tensor,
+            variable=Variable,
+            watchers=WATCHERS,
+            types=TYPES,
+            kinds=KINDS,
+            arrays=ARRAYS,
+            literals=tuple([_literal(float(x)) for x in (*signs, *literals)]),
+            locate=_locate,
+            number=_number,
+            transparent=tuple(THROUGH),
+        )
+        made = engine.make_recording(described, operators)
+        if made is None:
+            return
+        self.recording = made
+        self.claim = made.claim
+        for op, method in zip(operators, made.methods, strict=True):
+            self._replace(op.owner, op.name, method)
+        self._replace(Tensor, "__del__", made.finalize)
+
+    def _replace(self, owner: Any, name: str, method: Any) -> None:
+        self._python.append((owner, name, owner.__dict__.get(name)))
+        setattr(owner, name, method)
+
+    def remove(self) -> None:
+        """Have tensors use Python again, as before."""
+        for owner, name, method in reversed(self._python):
+            if method is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, method)
+        self._python.clear()
+        self.recording = self.claim = None
+        self.enough = ENOUGH
+
+
+QUICK = Quick()
+
+
+def _methods() -> list[tuple[str, bool, Impl]]:
+    """Return methods, whether the other operand comes first, and what they call."""
+    made = [(f"__{name}__", False, impl) for name, impl in _BINARY.items()]
+    made += [(f"__r{name}__", True, impl) for name, impl in _BINARY.items()]
+    return [*made, ("__neg__", False, BY_NUMPY[np.negative])]
+
+
+def _literal(x: float) -> tuple[int, object]:
+    return int(np.float64(x).view(np.int64)), (float, x.hex())
+
+
+def _locate(step: Step) -> None:
+    step.loc = user_loc()
+
+
+def _number(x: float, dtype: Any) -> Value:
+    return leaf(np.array(x, dtype), copy=False)
+
+
+def native_form(
+    impl: Impl, native: list[Callable[..., Any]]
+) -> list[Callable[..., Any]]:
+    """Append the native form of a function."""
+    native.append(QUICK.recording.function(impl, Tensor, Variable))
+    return native
+
+
+__all__ = ["QUICK", "THROUGH", "Quick", "native_form"]
