@@ -12,6 +12,7 @@ def __getattr__(name: str) -> Any:
     found = LINALG_FUNCTIONS.get(name)
     if found is None:
         raise AttributeError(f"module 'pullback.linalg' has no attribute {name!r}")
+    globals()[name] = found
     return found
 
 
