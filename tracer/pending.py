@@ -30,14 +30,14 @@ def programs() -> int:
 
 def run(roots: Iterable[Value]) -> None:
     """Compute values and store their arrays."""
-    wanted = list(dict.fromkeys([v for v in roots if not _ready(v.cell)]))
+    wanted = list(dict.fromkeys([v for v in roots if not is_ready(v.cell)]))
     if not wanted:
         return
     nodes = history(wanted)
     inputs: list[Value] = []
     numbers: dict[Value, int] = {}
     key, arrays = _numbered(nodes, inputs, numbers)
-    outputs = _outputs(nodes, wanted)
+    outputs = outputs_of(nodes, wanted)
     form = (tuple(key), tuple([numbers[v] for v in outputs]))
     program = _PROGRAMS.get(form)
     if program is None:
@@ -60,7 +60,7 @@ def run(roots: Iterable[Value]) -> None:
         forget(value)
 
 
-def _ready(cell: Cell) -> bool:
+def is_ready(cell: Cell) -> bool:
     """Return whether a value has its array, by its plan where it has one."""
     if cell.array is None and cell.plan is not None:
         cell.plan.run()
@@ -145,7 +145,7 @@ def history(roots: Sequence[Value]) -> list[Node]:
         stack.append((top,))
         for x in reversed(top.operands):
             cell = x.cell
-            if cell is not None and (cell.array is not None or _ready(cell)):
+            if cell is not None and (cell.array is not None or is_ready(cell)):
                 continue
             node = x.node
             if node is None:
@@ -210,7 +210,7 @@ def params_key(params: Any) -> tuple[Any, ...]:
     )
 
 
-def _outputs(nodes: Sequence[Node], wanted: Sequence[Value]) -> list[Value]:
+def outputs_of(nodes: Sequence[Node], wanted: Sequence[Value]) -> list[Value]:
     """Return the values to store: those wanted, and all that a handle names."""
     outputs = dict.fromkeys(wanted)
     for node in nodes:
@@ -259,4 +259,4 @@ def _graph(
     )
 
 
-__all__ = ["Cell", "forget", "history", "params_key", "programs", "run"]
+__all__ = ["Cell", "forget", "history", "outputs_of", "params_key", "programs", "run"]

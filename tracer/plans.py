@@ -8,7 +8,7 @@ last op was: what is added to that must contract to fma, as ever.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -20,7 +20,9 @@ from . import engine
 from .cell import Array, Cell
 from .mode import MODE
 from .numerics import examine
-from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 # where a program takes an input from: the number of a value, those of several that are
 # stacked, or an array that is the same each time
@@ -196,7 +198,7 @@ class Known:
         self.products = products
 
     def use(
-        self, values: list[Value], sources: Sequence[Tensor], keep: bool
+        self, values: list[Value], sources: "Sequence[Tensor]", keep: bool
     ) -> list[Any]:
         """Return the gradients of what is recorded now.
 

@@ -22,6 +22,7 @@ from .array import TracedArray
 from .builders import Array, ArrayBuilder
 from .cell import Cell, again, is_known, leaf
 from .contracted import Contracted
+from .free import run_again
 from .functions.table import Impl
 from .operators import Operators
 from .pair import Pair, instead
@@ -124,6 +125,8 @@ class Recorder:
         """Run a function on what user code passed; returns tensors of a class."""
         handle = handle or self.handle
         trail = self.trail
+        if trail.step is None and not self.tapes:
+            trail.begin_free()
         if trail.walks and not options:
             made = None
             if len(args) == 2:
@@ -280,7 +283,8 @@ class Recorder:
         """Replace the value of a variable."""
         variable._replace(new)
         if new.cell.array is None:
-            self.trail.settle()
+            if not self.trail.free:
+                self.trail.settle()
             self.run_together((new,))
 
     # -- running -------------------------------------------------------------------
@@ -291,13 +295,13 @@ class Recorder:
         if cell.array is None and cell.plan is not None:
             cell.plan.run()
         if cell.array is None:
-            self.trail.settle()
-            self.trail.touched = True
             roots = [value]
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)
                 self.group.clear()
-            pending.run(roots)
+            if self._run(roots):
+                return cell.array  # type: ignore[no-any-return]  # as below
+            self.trail.touched = True
             if not self.tapes and len(self.builder.nodes) > self._trim_from:
                 self.trim()
                 self._trim_from = max(_TRIM_FROM, 2 * len(self.builder.nodes))
@@ -306,8 +310,22 @@ class Recorder:
     def run_together(self, values: Iterable[Value]) -> None:
         """Note values for one program to compute, whichever is looked at."""
         for value in values:
-            if not is_known(value) and value.node is not None:
+            if is_known(value):
+                continue
+            if value.node is not None or value in self.trail.numbers:
                 self.group[value] = None
+
+    def _run(self, roots: list[Value]) -> bool:
+        """Compute values; returns whether that was known, so that no node is made."""
+        trail = self.trail
+        roots = [v for v in roots if not pending.is_ready(v.cell)]
+        if run_again(trail, roots):
+            return True
+        trail.settle()
+        pending.run(roots)
+        if trail.free:
+            trail.leave()
+        return False
 
     @staticmethod
     def _alive(values: Iterable[Value]) -> list[Value]:
@@ -320,10 +338,9 @@ class Recorder:
     def run_group(self) -> None:
         """Compute the noted values that a handle still names."""
         if self.group:
-            self.trail.settle()
             roots = self._alive(self.group)
             self.group.clear()
-            pending.run(roots)
+            self._run(roots)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -353,6 +370,8 @@ class Recorder:
 
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
+        if self.trail.free:
+            self.trail.leave()
         nodes = self.builder.nodes
         if not nodes:
             self._have_run(0)

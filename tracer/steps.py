@@ -14,8 +14,8 @@ from .cell import Array, Cell, leaf
 # Python numbers that are part of a program; all others are inputs of it.
 LITERALS = frozenset((0, 1, -1, 2, 0.5))
 
-TYPES: dict[TensorType, int] = {}
-KINDS: list[TensorType] = []  # by their codes
+TYPES: dict[Any, int] = {}  # Any: TensorTypes, and those of products
+KINDS: list[Any] = []  # by their codes
 ARRAYS: dict[tuple[np.dtype[Any], tuple[int, ...]], int] = {}
 _MOST_ARRAYS = 10_000
 _LOCK = Lock()
@@ -55,8 +55,8 @@ class Other(Exception):
     """An argument that has no place in a key."""
 
 
-def leaf_code(kind: TensorType) -> int:
-    """Return what keys call a value from outside, by its type."""
+def leaf_code(kind: TensorType | tuple[TensorType]) -> int:
+    """Return what keys call a value from outside, by its type; of products in a tuple."""
     code = TYPES.get(kind)
     if code is None:
         with _LOCK:

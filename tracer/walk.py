@@ -29,6 +29,7 @@ class Walk:
     """
 
     __slots__ = (
+        "_free_root",
         "_leaf_of",
         "_number",
         "_root",
@@ -38,6 +39,7 @@ class Walk:
         "bytes",
         "end",
         "epoch",
+        "free",
         "met",
         "nodes",
         "numbers",
@@ -54,7 +56,8 @@ class Walk:
     def __init__(self, nodes: list[Node], leaf_of: Callable[[Array], Value]) -> None:
         self._leaf_of = leaf_of
         self.walks = False
-        self._root = Step()
+        self.free = False  # outside of tapes
+        self._root, self._free_root = Step(), Step()
         self._size = 0
         self.nodes = nodes
         self.step: Step | None = None  # None: nothing is walked
@@ -75,11 +78,22 @@ class Walk:
     def begin(self, tape: object) -> None:
         """Walk from the root: a tape begins to record."""
         self.close()
-        if self._size > MOST_STEPS:
-            self._root, self._size = Step(), 0
-        self.step = self._root
-        self.walks = True
+        self._start(self._root if self._size <= MOST_STEPS else None)
         self.tape = id(tape)
+        self.free = False
+
+    def begin_free(self) -> None:
+        """Walk outside of tapes, from one look to the next."""
+        self._start(self._free_root if self._size <= MOST_STEPS else None)
+        self.tape = 0
+        self.free = True
+
+    def _start(self, root: Step | None) -> None:
+        if root is None:
+            self._root, self._free_root, self._size = Step(), Step(), 0
+            root = self._root
+        self.step = root
+        self.walks = True
         self.start = self.end = len(self.nodes)
         self.segment = None
         self.touched = False
@@ -92,7 +106,7 @@ class Walk:
         if self.step is not None:
             self.settle()
             self.step = None
-            self.walks = False
+            self.walks = self.free = False
             self.segment = None
             self.met += len(self.values)
             self.values = []
@@ -155,13 +169,28 @@ class Walk:
 
     def _leaf(self, value: Value) -> int | None:
         """Number a value from outside; returns what keys call it."""
-        cell = value.cell
-        if value.node is not None or cell is None or cell.array is None:
+        code = self._outside(value)
+        if code is None:
             self.leave()
             return None
         self.numbers[value] = len(self.values)
         self.values.append(value)
-        return leaf_code(value.type)
+        return code
+
+    def _outside(self, value: Value) -> int | None:
+        """Return what keys call a value from outside; None where it has no place.
+
+        Outside of tapes its array may be planned only. A product is another kind then,
+        for what is added to it contracts.
+        """
+        cell = value.cell
+        if cell is None:
+            return None
+        planned = self.free and cell.plan is not None
+        if value.node is None:
+            known = cell.array is not None or planned
+            return leaf_code(value.type) if known else None
+        return leaf_code((value.type,)) if planned else None
 
     def pair(
         self, impl: Callable[..., Any], x: Any, y: Any, handle: type[Any], depth: int
@@ -272,9 +301,7 @@ class Walk:
         at = self.numbers.get(value)
         if at is not None:
             return at
-        if value.node is None and value.cell is not None:
-            return None if value.cell.array is None else leaf_code(value.type)
-        return None
+        return self._outside(value)
 
     def _take(self, x: Any, code: int) -> None:
         """Number an argument that is a value from outside."""

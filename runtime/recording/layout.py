@@ -60,7 +60,7 @@ class Spec:
 
 
 WALK = (
-    "ahead", "bound", "bytes", "end", "epoch", "nodes", "numbers", "step", "taken",
+    "ahead", "bound", "bytes", "end", "epoch", "free", "nodes", "numbers", "step", "taken",
     "values", "walks",
 )  # fmt: skip
 STEP = ("after", "blank", "dtype", "kind", "loc", "out", "width")
