@@ -4,53 +4,16 @@ What is recorded between two looks walks along steps as on a tape. Where the wal
 as one before, and the same values are wanted, the program is known: no node is made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Value
 from . import pending
 from .cell import is_known
 from .mode import MODE
 from .plans import Program, Run
 from .trail import Trail, alive
-
-
-def program_of(
-    outputs: Sequence[Value], numbers: Mapping[Value, int]
-) -> Program | None:
-    """Return the program of values, cut where arrays are known.
-
-    Args:
-        outputs: values that were recorded.
-        numbers: of those of the trail, where inputs come from.
-    """
-    order = pending.history(outputs)
-    inputs: list[Value] = []
-    made: dict[Value, Value] = {}
-    nodes: list[Node] = []
-    for node in order:
-        for x in node.operands:
-            if x not in made:
-                made[x] = Value(x.type, None, len(inputs))
-                inputs.append(x)
-        operands = tuple([made[x] for x in node.operands])
-        kinds = [r.type for r in node.results]
-        copy = Node(node.primitive, operands, node.params, kinds, node.loc)
-        copy.checked = True
-        nodes.append(copy)
-        made.update(zip(node.results, copy.results, strict=True))
-    if any(x not in made for x in outputs):
-        return None
-    graph = Graph(
-        "tape",
-        [made[x] for x in inputs],
-        nodes,
-        [made[x] for x in outputs],
-        [f"x{k}" for k in range(len(inputs))],
-        output_names=[f"out{k}" for k in range(len(outputs))],
-    )
-    return Program(graph, [numbers.get(x, x.cell.array) for x in inputs])
 
 
 def run_again(trail: Trail, roots: Sequence[Value]) -> bool:
@@ -110,7 +73,8 @@ def _learn(
     """
     trail.settle()
     values, numbers = trail.values, trail.numbers
-    outputs = pending.outputs_of(pending.history(roots), roots)
+    nodes = pending.history(roots)
+    outputs = pending.outputs_of(nodes, roots)
     if not {values[k] for k in named} <= set(outputs):
         return None, []
     for x in outputs:
@@ -119,7 +83,18 @@ def _learn(
             return None, []
         if node.primitive.name == "mul" and x.type.dtype.is_float:
             return None, []
-    return program_of(outputs, numbers), [numbers[x] for x in outputs]
+    inputs: list[Value] = []
+    local: dict[Value, int] = {}
+    key, arrays = pending.numbered(nodes, inputs, local)
+    made = {x for node in nodes for x in node.results}
+    read = {x for node in nodes for x in node.operands} - made
+    if len(read) != len(inputs):
+        return None, []  # values that share an array now may not do so next time
+    graph = pending.graph_of(nodes, inputs, outputs, arrays)
+    program = Program(graph, [numbers.get(x, x.cell.array) for x in inputs])
+    form = tuple(key), tuple([local[x] for x in outputs])
+    program.program = pending.compiled(form, graph)
+    return program, [numbers[x] for x in outputs]
 
 
-__all__ = ["program_of", "run_again"]
+__all__ = ["run_again"]

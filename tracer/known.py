@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..ir.graph import Node, Value
+from ..ir.graph import Graph, Node, Value
 from ..ir.primitive import Primitive
 from ..ir.types import TensorType
+from . import pending
 from .cell import Array, is_known, leaf
-from .free import program_of
 from .mode import MODE
-from .plans import At, Known, Place
+from .plans import At, Known, Place, Program
 from .recorder import Recorder
 from .tape_arguments import UnconnectedGradients
 from .tape_custom import REGISTERED
@@ -62,8 +62,8 @@ def learn(
         if value.type.dtype.is_float:
             parts = [_factor(y, numbers, named, beside) for y in node.operands]
             products[k] = node.primitive, tuple(parts)
-    main = program_of(outputs, numbers)
-    extra = program_of(list(beside), numbers) if beside else None
+    main = _program(outputs, numbers)
+    extra = _program(list(beside), numbers) if beside else None
     if main is None or (beside and extra is None):
         return None
     return Known(main, extra, named, kinds, results, products)
@@ -88,6 +88,36 @@ def _factor(
     if is_known(x):
         return _array(x.cell.array)
     return beside.setdefault(x, len(beside))
+
+
+def _program(outputs: Sequence[Value], numbers: dict[Value, int]) -> Program | None:
+    """Return the program of values, cut where arrays are known."""
+    order = pending.history(outputs)
+    inputs: list[Value] = []
+    made: dict[Value, Value] = {}
+    nodes: list[Node] = []
+    for node in order:
+        for x in node.operands:
+            if x not in made:
+                made[x] = Value(x.type, None, len(inputs))
+                inputs.append(x)
+        operands = tuple([made[x] for x in node.operands])
+        kinds = [r.type for r in node.results]
+        copy = Node(node.primitive, operands, node.params, kinds, node.loc)
+        copy.checked = True
+        nodes.append(copy)
+        made.update(zip(node.results, copy.results, strict=True))
+    if any(x not in made for x in outputs):
+        return None
+    graph = Graph(
+        "tape",
+        [made[x] for x in inputs],
+        nodes,
+        [made[x] for x in outputs],
+        [f"x{k}" for k in range(len(inputs))],
+        output_names=[f"out{k}" for k in range(len(outputs))],
+    )
+    return Program(graph, [numbers.get(x, x.cell.array) for x in inputs])
 
 
 def asked(

@@ -36,28 +36,36 @@ def run(roots: Iterable[Value]) -> None:
     nodes = history(wanted)
     inputs: list[Value] = []
     numbers: dict[Value, int] = {}
-    key, arrays = _numbered(nodes, inputs, numbers)
+    key, arrays = numbered(nodes, inputs, numbers)
     outputs = outputs_of(nodes, wanted)
     form = (tuple(key), tuple([numbers[v] for v in outputs]))
     program = _PROGRAMS.get(form)
     if program is None:
-        program = engine.compile_graph(_graph(nodes, inputs, outputs, arrays))
-        if len(_PROGRAMS) >= _MOST_PROGRAMS:
-            del _PROGRAMS[next(iter(_PROGRAMS))]
-        _PROGRAMS[form] = program
+        program = compiled(form, graph_of(nodes, inputs, outputs, arrays))
     if MODE.interpreters:
-        graph = _graph(nodes, inputs, outputs, arrays)
+        graph = graph_of(nodes, inputs, outputs, arrays)
         results = MODE.run(program, graph, arrays)
     else:
         results = program.run(arrays)
     if MODE.users:
-        graph = _graph(nodes, inputs, outputs, arrays)
+        graph = graph_of(nodes, inputs, outputs, arrays)
         examine(graph, arrays, results, every=MODE.every > 0)
     for value, array in zip(outputs, results, strict=True):
         array.setflags(write=False)
         value.cell.array = array
     for value in outputs:
         forget(value)
+
+
+def compiled(form: Any, graph: Graph) -> engine.Program:
+    """Return the program of a numbered form, which says all of the graph."""
+    program = _PROGRAMS.get(form)
+    if program is None:
+        program = engine.compile_graph(graph)
+        if len(_PROGRAMS) >= _MOST_PROGRAMS:
+            del _PROGRAMS[next(iter(_PROGRAMS))]
+        _PROGRAMS[form] = program
+    return program
 
 
 def is_ready(cell: Cell) -> bool:
@@ -77,7 +85,7 @@ def run_alone(node: Node) -> None:
     inputs = [leaf(a, copy=False) for a in arrays]
     alone = Node(node.primitive, tuple(inputs), node.params, (), node.loc)
     held = [x.cell.array for x in inputs]
-    graph = _graph([alone], inputs, [], held)
+    graph = graph_of([alone], inputs, [], held)
     MODE.run(engine.compile_graph(graph), graph, held)
 
 
@@ -165,7 +173,7 @@ def _lost(x: Value, of: str = "") -> Exception:
     return GraphError(f"a value of {x.type}{of} has neither array nor history")
 
 
-def _numbered(
+def numbered(
     nodes: Sequence[Node], inputs: list[Value], numbers: dict[Value, int]
 ) -> tuple[list[Any], list[Array]]:
     """Number inputs and results; returns the numbered form and the input arrays.
@@ -221,7 +229,7 @@ def outputs_of(nodes: Sequence[Node], wanted: Sequence[Value]) -> list[Value]:
     return list(outputs)
 
 
-def _graph(
+def graph_of(
     nodes: Sequence[Node],
     inputs: Sequence[Value],
     outputs: Sequence[Value],
