@@ -4,18 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .functions.table import LINALG, NN, PUBLIC, Impl
-from .quick import QUICK, THROUGH, native_form
+from .quick import Native
 from .state import STATE
 from .tensor import apply
 
 
 def public(name: str, impl: Impl, module: str) -> Callable[..., Any]:
     """Return the public function of a name in a table."""
-    native: list[Callable[..., Any]] = []
 
     def function(*args: Any, **options: Any) -> Any:
-        if QUICK.recording is not None and not options:
-            made = (native or native_form(impl, native))[0](*args)
+        if not options:
+            made = native.form(*args)
             if made is not None:
                 return made
         recorder = STATE.recorder
@@ -34,7 +33,7 @@ def public(name: str, impl: Impl, module: str) -> Callable[..., Any]:
                 return made
         return apply(impl, args, options)
 
-    THROUGH.add(function.__code__)
+    native = Native(impl, function)
     function.__name__ = function.__qualname__ = name
     function.__module__ = module
     function.__doc__ = impl.__doc__

@@ -43,8 +43,7 @@ THROUGH: set[CodeType] = set()
 class Quick:
     """Native recording, once it pays.
 
-    Classes of tensors beside Tensor are added by those who make them: the class of
-    results, that of variables.
+    Classes of tensors beside Tensor are added by those who make them.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,15 @@ class Quick:
         self.claim: Callable[[Any, Any], None] | None = None
         self.recording: Any = None  # Any: runtime.recording.Recording
         self.faces: list[tuple[type[Tensor], type[Variable]]] = []
+        self.natives: list[Native] = []  # those that are made
         self._python: list[tuple[Any, str, Any]] = []  # what was replaced
+
+    def add(self, tensor: type[Tensor], variable: type[Variable]) -> None:
+        """Add a class of results, and the class of its variables."""
+        self.faces.append((tensor, variable))
+        if self.recording is not None:
+            self.remove()
+            self.enough = 0  # again with the next tape
 
     def install(self) -> None:
         """Make the functions, and have tensors use them."""
@@ -108,6 +115,9 @@ class Quick:
             else:
                 setattr(owner, name, method)
         self._python.clear()
+        for native in self.natives:
+            native.forget()
+        self.natives.clear()
         self.recording = self.claim = None
         self.enough = ENOUGH
 
@@ -134,12 +144,41 @@ def _number(x: float, dtype: Any) -> Value:
     return leaf(np.array(x, dtype), copy=False)
 
 
-def native_form(
-    impl: Impl, native: list[Callable[..., Any]]
-) -> list[Callable[..., Any]]:
-    """Append the native form of a function."""
-    native.append(QUICK.recording.function(impl, Tensor, Variable))
-    return native
+class Native:
+    """The native form of a function: `form` returns a tensor, or None: Python looks.
+
+    Args:
+        impl: the function.
+        through: the Python function that calls `form` for the user.
+        tensor: the class of operands and results.
+        variable: that of variables.
+    """
+
+    __slots__ = ("_given", "form")
+
+    def __init__(
+        self,
+        impl: Impl,
+        through: Callable[..., Any],
+        tensor: type[Tensor] = Tensor,
+        variable: type[Variable] = Variable,
+    ) -> None:
+        THROUGH.add(through.__code__)
+        self._given = impl, tensor, variable, tensor is Tensor
+        self.form: Callable[..., Any] = self._first
+
+    def _first(self, *args: Any) -> Any:
+        """Make the native form, once there can be one."""
+        recording = QUICK.recording
+        if recording is None:
+            return None
+        self.form = recording.function(*self._given)
+        QUICK.natives.append(self)
+        return self.form(*args)
+
+    def forget(self) -> None:
+        """Be as before it was made."""
+        self.form = self._first
 
 
-__all__ = ["QUICK", "THROUGH", "Quick", "native_form"]
+__all__ = ["QUICK", "Native", "Quick"]

@@ -9,9 +9,10 @@ from ..tracer.functions import einsum as _einsum
 from ..tracer.functions import linalg as _linalg
 from ..tracer.functions import matrices, norms, solving
 from ..tracer.functions.table import LINALG, PUBLIC
+from ..tracer.quick import Native
 from . import arrays, math
 from .making import need_float, plain_axis, public_names, unary
-from .tensors import EagerTensor, call, convert, matched
+from .tensors import EagerTensor, ResourceVariable, call, convert, matched
 
 inv = unary("inv", "MatrixInverse", LINALG["inv"])
 det = unary("det", "MatrixDeterminant", LINALG["det"])
@@ -30,6 +31,10 @@ def matmul(
     Raises:
         ValueError: an operand is both transposed and adjoint.
     """
+    if not (transpose_a or transpose_b or adjoint_a or adjoint_b):
+        made = _MATMUL.form(a, b)
+        if made is not None:
+            return made  # type: ignore[no-any-return]
     if transpose_a and adjoint_a:
         raise ValueError("Only one of `transpose_a` and `adjoint_a` can be True.")
     if transpose_b and adjoint_b:
@@ -41,6 +46,9 @@ def matmul(
     if transpose_b or adjoint_b:
         y = matrix_transpose(y, conjugate=adjoint_b)
     return call(_linalg.matmul, (x, y), "MatMul")  # type: ignore[no-any-return]
+
+
+_MATMUL = Native(_linalg.matmul, matmul, EagerTensor, ResourceVariable)
 
 
 def matvec(

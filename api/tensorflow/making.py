@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..tracer.functions.table import PUBLIC, Impl
+from ..tracer.quick import Native
 from .dtypes import as_dtype
 from .errors import InvalidArgumentError
-from .tensors import EagerTensor, call, convert, matched
+from .tensors import EagerTensor, ResourceVariable, call, convert, matched
 
 Op = Callable[..., Any]
 _FLOATS = "bfloat16, half, float, double, complex64, complex128"
@@ -34,11 +35,15 @@ def unary(name: str, op: str, impl: "Impl | None" = None, floats: bool = True) -
     run = impl or PUBLIC[name]
 
     def function(x: Any, name: "str | None" = None) -> EagerTensor:
+        made = native.form(x)
+        if made is not None:
+            return made  # type: ignore[no-any-return]
         held = convert(x)
         if floats and not held.dtype.is_complex:
             need_float(held, op)
         return call(run, (held,), op)  # type: ignore[no-any-return]
 
+    native = Native(run, function, EagerTensor, ResourceVariable)
     return named(function, name, run)
 
 
@@ -47,11 +52,15 @@ def binary(name: str, op: str, impl: "Impl | None" = None, floats: bool = False)
     run = impl or PUBLIC[name]
 
     def function(x: Any, y: Any, name: "str | None" = None) -> EagerTensor:
+        made = native.form(x, y)
+        if made is not None:
+            return made  # type: ignore[no-any-return]
         one, two = matched(x, y, op)
         if floats:
             need_float(convert(one, None, getattr(two, "dtype", None)), op)
         return call(run, (one, two), op)  # type: ignore[no-any-return]
 
+    native = Native(run, function, EagerTensor, ResourceVariable)
     return named(function, name, run)
 
 

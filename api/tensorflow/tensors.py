@@ -14,6 +14,7 @@ from ..tracer.cell import leaf
 from ..tracer.functions import indexing, shaping
 from ..tracer.functions.table import BY_NUMPY, PUBLIC, Impl
 from ..tracer.operators import Operators
+from ..tracer.quick import QUICK
 from ..tracer.symbolic import is_symbolic
 from ..tracer.tensor import Taped, _text, current_recorder
 from ..tracer.tensor import Tensor as BaseTensor
@@ -443,6 +444,7 @@ def _sizes(shape: Sequence[Any]) -> str:
 
 Tensor = EagerTensor
 Variable = ResourceVariable
+QUICK.add(EagerTensor, ResourceVariable)
 
 __all__ = [
     "EagerTensor",

@@ -122,10 +122,15 @@ class Recording:
         return _new_method(owner, self._definition(name, symbol, flags))
 
     def function(
-        self, impl: Callable[..., Any], handle: Kind, variable: Kind
+        self,
+        impl: Callable[..., Any],
+        handle: Kind,
+        variable: Kind,
+        numbers: bool = True,
     ) -> Callable[..., Any]:
         """Return what records a function of one or two operands, or returns None."""
-        capsule = _new_capsule(self._op(impl, handle, variable, None, True), None, None)
+        op = self._op(impl, handle, variable, None, numbers)
+        capsule = _new_capsule(op, None, None)
         made: Callable[..., Any] = _new_function(
             self._definition("walked", "function", _METH_FASTCALL), capsule, None
         )
