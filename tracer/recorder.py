@@ -299,9 +299,7 @@ class Recorder:
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)
                 self.group.clear()
-            if self._run(roots):
-                return cell.array  # type: ignore[no-any-return]  # as below
-            self.trail.touched = True
+            self._run(roots)
             if not self.tapes and len(self.builder.nodes) > self._trim_from:
                 self.trim()
                 self._trim_from = max(_TRIM_FROM, 2 * len(self.builder.nodes))
@@ -315,17 +313,17 @@ class Recorder:
             if value.node is not None or value in self.trail.numbers:
                 self.group[value] = None
 
-    def _run(self, roots: list[Value]) -> bool:
-        """Compute values; returns whether that was known, so that no node is made."""
+    def _run(self, roots: list[Value]) -> None:
+        """Compute values: by a program that is known, or from their nodes."""
         trail = self.trail
         roots = [v for v in roots if not pending.is_ready(v.cell)]
-        if run_again(trail, roots):
-            return True
+        if not roots or run_again(trail, roots):
+            return
         trail.settle()
+        trail.touched = True
         pending.run(roots)
         if trail.free:
             trail.leave()
-        return False
 
     @staticmethod
     def _alive(values: Iterable[Value]) -> list[Value]:
@@ -381,7 +379,8 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
-        self.trail.epoch = object()  # a read that variables remember may be among what goes
+        # a read that variables remember may be among what goes
+        self.trail.epoch = object()
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":

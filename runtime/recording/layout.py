@@ -15,11 +15,9 @@ from ..fastcall.capi import TYPE
 
 _DESCRIPTOR_MEMBER = 40  # PyMemberDescrObject: its PyMemberDef
 _MEMBER_OFFSET = 16  # of a PyMemberDef
-LIST_ITEMS = 24  # PyListObject
 SIZE = 16  # of what has a variable size
 
 Kind = type[object]
-
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class Spec:
 
 
 WALK = (
-    "ahead", "bound", "bytes", "end", "epoch", "free", "nodes", "numbers", "step", "taken",
-    "values", "walks",
+    "ahead", "bound", "bytes", "end", "epoch", "free", "nodes", "numbers", "step",
+    "taken", "values", "walks",
 )  # fmt: skip
 STEP = ("after", "blank", "dtype", "kind", "loc", "out", "width")
 VALUE = ("cell", "index", "node", "type")
