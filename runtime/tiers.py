@@ -30,10 +30,11 @@ from .pool import address_reg, immortal
 
 # What LLVM's full pipeline takes for a line of text, 35 us, in cheap instructions.
 LINE = 1 << 21
-RUNS = 32  # of a program after which it is worth it, however little they cost
+EARLY = 16  # what fraction of that runs cost until it is begun beside them
+RUNS = 32  # after which it is begun however little they cost
 LINES = 1 << 14  # of one function: its frame may have 64 bytes for each
-CALM = 0.05  # seconds without a compilation, before others' LLVM is taken from them
-PATIENCE = 20  # times CALM that one waits for it
+CALM = 0.02  # seconds without a compilation, before others' LLVM is taken from them
+PATIENCE = 50  # times CALM that one waits for it
 
 _INTERRUPTED = 1  # no address
 
@@ -54,7 +55,7 @@ def is_quick() -> bool:
 
 
 def budget_of(text: str) -> int:
-    """Return what runs may cost until full compilation is worth it."""
+    """Return what a run may cost that need not wait for full compilation."""
     return text.count("\n") * LINE // 8
 
 
@@ -87,14 +88,15 @@ def emit_gate(
 ) -> str:  # fmt: skip
     """Emit the gate of a program, and return its name."""
     name = f"pb_{symbol}_gate"
-    module.globals.append(f"@{name}_left = internal global i64 {budget}, align 8")
+    left = max(budget // EARLY, 1)
+    module.globals.append(f"@{name}_left = internal global i64 {left}, align 8")
     fn = module.function(name, I32, [(PTR, "")] * 5, linkage="dso_local")
     env = {
         n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
         for k, n in enumerate(sizes)
     }
     spent = emit_size(fn, cost, env)
-    charge = fn.smax(spent, const(I64, -(-budget // RUNS)))
+    charge = fn.smax(spent, const(I64, -(-left // RUNS)))
     before = fn.emit(
         I64, f"atomicrmw sub ptr @{name}_left, i64 {charge.ref} monotonic, align 8"
     )
