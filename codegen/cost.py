@@ -2,11 +2,27 @@
 
 from typing import Any
 
-from ..ir.forms import Gather, Map, Place, ScalarBody
-from ..ir.graph import Node
+from ..ir.forms import (
+    Contract,
+    Control,
+    Factorize,
+    Gather,
+    Map,
+    Place,
+    ScalarBody,
+    View,
+)
+from ..ir.graph import Graph, Node
 from ..ir.primitive import Primitive
 from ..ir.scalar import VOCABULARY
+from ..ir.sizes import SizeExpr, names_in, product
+from ..ir.subgraph import regions_of
 from .plan import Apply, KernelPlan, Literally, Load
+
+Size = int | SizeExpr
+
+STEP = 500  # cheap instructions of vectors in the time a kernel takes to begin
+UNKNOWN = 1 << 20  # what a number of trips counts as that nobody knows
 
 _CACHE: dict[Any, int] = {}  # Any: (primitive, params)
 
@@ -77,3 +93,54 @@ def lane_bits(plan: KernelPlan) -> int:
         if out.dtype.kind != "b":
             bits = max(bits, out.dtype.bits)
     return bits
+
+
+def graph_cost(graph: Graph) -> Size:
+    """Return about what a run of a graph costs, in cheap instructions.
+
+    48 take a nanosecond where they are vectors; the estimate is good to a factor of a
+    few. A loop that ends when it likes counts as long. The size is one of the graph's
+    named sizes.
+    """
+    return _region_cost(graph, frozenset(graph.sizes))
+
+
+def _region_cost(graph: Graph, known: frozenset[str]) -> Size:
+    each: dict[tuple[Size, ...], int] = {(): STEP * len(graph.nodes)}  # by shape
+    total: Size = 0
+    for node in graph.nodes:
+        form = node.primitive.form
+        if isinstance(form, Control):
+            inside: Size = 0
+            for held in regions_of(node):
+                inside = inside + _region_cost(held.graph, known)
+            trips = _known(node.params.get("length", UNKNOWN), known)
+            total = total + inside * (1 if form.kind == "switch" else trips)
+            continue
+        if isinstance(form, View):
+            continue
+        shape, cost = _work(node)
+        each[shape] = each.get(shape, 0) + cost
+    for shape, cost in each.items():
+        total = total + cost * product([_known(d, known) for d in shape])
+    return total
+
+
+def _work(node: Node) -> tuple[tuple[Size, ...], int]:
+    """Return the extents of what a node loops over, and the cost of each step."""
+    form = node.primitive.form
+    if isinstance(form, Contract):
+        axes: dict[str, Size] = {}
+        for side, x in zip(("lhs", "rhs"), node.operands, strict=True):
+            axes.update(zip(node.params[side], x.type.shape, strict=True))
+        return tuple(axes.values()), 1
+    if isinstance(form, Factorize):
+        order = node.operands[0].type.shape[-1]
+        return (*node.operands[-1].type.shape, order), 1
+    shapes = [x.type.shape for x in (*node.operands, *node.results)]
+    return max(shapes, key=len, default=()), max(node_cost(node), 1)
+
+
+def _known(size: Size, known: frozenset[str]) -> Size:
+    """Return a size, or what stands for it where a name in it is not known."""
+    return size if type(size) is int or names_in(size) <= known else UNKNOWN

@@ -66,6 +66,7 @@ class Module:
         self.functions: dict[str, Function] = {}
         self.globals: list[str] = []
         self.uses_profile = False
+        self.calls: dict[str, int] = {}  # by function: how often the text calls it
         self._declares: dict[str, str] = {}
 
     def declare(self, name: str, text: str) -> None:
@@ -86,6 +87,14 @@ class Module:
         self.functions[name] = fn
         return fn
 
+    def _inlined(self, fn: Function) -> str:
+        """Return the attribute of a function that has one caller, at one place.
+
+        LLVM would inline it in any case, but simplify both before it does.
+        """
+        once = fn.linkage == "internal" and self.calls.get(fn.name) == 1
+        return "alwaysinline" if once else ""
+
     def text(self) -> str:
         """Return the whole module as LLVM IR."""
         parts = [
@@ -93,7 +102,7 @@ class Module:
             f'target triple = "{self.triple}"',
             "",
             *self.globals,
-            *(fn.text() for fn in self.functions.values()),
+            *(fn.text(self._inlined(fn)) for fn in self.functions.values()),
             *self._declares.values(),
             f"attributes #0 = {{ {self.attributes} }}",
         ]

@@ -14,6 +14,7 @@ class Owner(Protocol):
     """What a function needs of its module."""
 
     uses_profile: bool
+    calls: dict[str, int]
 
     def declare(self, name: str, text: str) -> None:
         """Declare an intrinsic or external function once."""
@@ -84,14 +85,14 @@ class Writer:
         self.head.append(f"  {ref} = alloca {ty}, i64 {count}, align {align}")
         return Reg(ref, PTR)
 
-    def text(self) -> str:
-        """Return the definition as LLVM IR."""
+    def text(self, attrs: str = "") -> str:
+        """Return the definition as LLVM IR; `attrs` where it has none of its own."""
         params = ", ".join(
             f"{ty} {attr} %a{k}" if attr else f"{ty} %a{k}"
             for k, (ty, attr) in enumerate(self.params)
         )
         head = f"define {self.linkage} {self.ret_ty} @{self.name}({params}) "
-        head += f"{self.attrs} #0 {{"
+        head += f"{self.attrs or attrs} #0 {{"
         return "\n".join([head, "entry:", *self.head, *self.lines, "}", ""])
 
     # -- control ----------------------------------------------------------------------
@@ -135,6 +136,8 @@ class Writer:
 
     def call(self, name: str, ret_ty: str, args: Sequence[Reg]) -> Reg:
         """Call a function of this module (or a declared one) by name."""
+        calls = self.module.calls
+        calls[name] = calls.get(name, 0) + 1
         text = f"call {ret_ty} @{name}(" + ", ".join(f"{a.ty} {a.ref}" for a in args)
         if ret_ty == VOID:
             self.raw(text + ")")

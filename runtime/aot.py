@@ -19,9 +19,9 @@ from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
 from ..ir.sizes import SizeExpr
 from ..ir.types import TensorType
-from .compile import checked_object
 from .package import Pair, Tree, missing_files, package_files
 from .package.publish import publish_files
+from .program import checked_object
 from .threads import PARTS_ABOVE
 
 SUFFIX = "_value_and_grad"

@@ -1,65 +1,30 @@
-"""Compile a graph to a program of this process, and run it.
+"""Compile a graph to a program of this process.
 
-Knows the passes, the lowering, loading and the fast call. Programs are cached by the
-content of their graph; a program keeps its machine code and captured arrays alive.
+Knows the passes, the lowering and loading. Programs are cached by the content of their
+graph; a program keeps its machine code and captured arrays alive.
 """
 
-import operator
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import RLock
 from time import perf_counter
-from typing import Any
 
-import numpy as np
-
-from ..codegen.elf import undefined_symbols
-from ..codegen.llvm import Function, Reg
-from ..codegen.lower import Lowered, lower
-from ..codegen.sizes import emit_size
-from ..codegen.status import (
-    NOT_POSITIVE_DEFINITE,
-    PRINT_STOPPED,
-    SINGULAR,
-    WORKSPACE_TOO_SMALL,
-)
-from ..codegen.target import Target, emit_object, host
+from ..codegen.cost import graph_cost
+from ..codegen.lower import ModuleBuilder
+from ..codegen.target import QUICK, host
 from ..ir.custom import erase
-from ..ir.errors import (
-    ArgumentError,
-    IndexOutOfRange,
-    PullbackError,
-    SizeError,
-    TargetError,
-)
-from ..ir.forms import Control
-from ..ir.graph import Graph, Node
-from ..ir.loc import traced_at
+from ..ir.graph import Graph
 from ..ir.log import log
-from ..ir.ops.factorization_reference import not_definite, singular
 from ..ir.passes import pipeline
 from ..ir.pause import collector_paused
-from ..ir.report import ProgramReport, times_text
-from ..ir.sizes import SizeExpr, evaluate_size
+from ..ir.report import times_text
 from ..ir.text import graph_key
-from ..ir.types import TensorType
-from .fastcall import (
-    DimEmitter,
-    InSpec,
-    OutSpec,
-    Tree,
-    call_path,
-    context_of,
-    make_entry,
-)
-from .kernels import kernels_of
 from .loading import Library
-from .printing import Printer
-from .threads import PARTS_ABOVE, thread_count, threads_text
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from .program import Program, checked_object
+from .threads import PARTS_ABOVE, thread_count
+from .tiers import budget_of, emit_gate, fits, improver, is_quick
 
 CACHED = 512  # programs kept for graphs that come back
 
@@ -79,278 +44,10 @@ class Options:
     level: int = 1  # of LLVM's pipeline
     threads: int | None = None  # None: PULLBACK_THREADS, else 1
     above: int = PARTS_ABOVE  # the cost from which kernels run in parts
+    quick: bool | None = None  # compile quickly first; None: as PULLBACK_QUICK says
 
 
 DEFAULT = Options()
-
-
-class Program:
-    """A graph as machine code of this process."""
-
-    __slots__ = (
-        "_entry", "_into", "_printer", "graph", "library", "lowered", "seconds", "text",
-        "threads",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        graph: Graph,
-        lowered: Lowered,
-        library: Library,
-        text: str,
-        seconds: Mapping[str, float],
-        threads: int = 1,
-    ):
-        self.graph = graph
-        self.seconds = seconds
-        self.lowered = lowered
-        self.library = library
-        self.text = text
-        self.threads = threads
-        self._entry: Callable[..., object] | None = None
-        self._into: Callable[..., object] | None = None  # that takes `out=`
-        self._printer = Printer(lowered.prints, threads) if lowered.prints else None
-
-    @property
-    def arguments(self) -> int:
-        """How many inputs a call passes: captures are bound already."""
-        return len(self.graph.inputs) - len(self.graph.captures)
-
-    def report(self) -> ProgramReport:
-        """Return launches, memory and times, for people."""
-        return ProgramReport(
-            operations=len(self.graph.nodes),
-            kernels=kernels_of(self.lowered),
-            workspace=self.lowered.workspace,
-            call_path=call_path(),
-            seconds=self.seconds,
-            threads=threads_text(self.threads),
-        )
-
-    def entry(
-        self,
-        tree: Tree,
-        miss: Callable[..., object],
-        into: bool = False,
-        arrays: bool = False,
-    ) -> Callable[..., object]:
-        """Return the fast native callable.
-
-        Args:
-            tree: how results are arranged: nested tuples of output numbers.
-            miss: called with the arguments when they do not fit exactly.
-            into: whether calls take `out=`, as `make_entry` says.
-            arrays: results of rank 0 are arrays, not NumPy's scalars.
-        """
-        graph = self.graph
-        count = self.arguments
-        inputs = tuple(
-            InSpec(name, x.type.dtype.name, _input_dims(name, x.type))
-            for x, name in zip(graph.inputs[:count], graph.names[:count], strict=True)
-        )
-        outputs = tuple(
-            OutSpec(x.type.dtype.name, tuple(_output_dim(d) for d in x.type.shape))
-            for x in graph.outputs
-        )
-        lowered = self.lowered
-        symbol, workspace = f"pb_{lowered.symbol}", lowered.workspace
-        dynamic = isinstance(workspace, SizeExpr)
-        return make_entry(
-            self.library.address(symbol),
-            inputs,
-            outputs,
-            tuple(graph.sizes),
-            0 if isinstance(workspace, SizeExpr) else workspace,
-            tree,
-            miss,
-            self._failed,
-            workspace_address=(
-                self.library.address(f"{symbol}_workspace") if dynamic else 0
-            ),
-            context=self._context(),
-            stoppable=lowered.loops,
-            prints=self._printer is not None,
-            into=into,
-            arrays=arrays,
-            keep=self,
-        )
-
-    def _context(self) -> int:
-        """Return the address of the context its calls copy; 0 for the plain one."""
-        if self._printer is not None:
-            return self._printer.address
-        threads = self.threads if self.lowered.parts else 1
-        if threads == 1 and not self.lowered.grows:
-            return 0
-        return context_of(self.lowered.grows, threads)
-
-    def run(
-        self, arrays: Sequence[Array], out: Sequence[Array | None] | None = None
-    ) -> list[Array]:
-        """Run on arrays of the right dtypes and shapes, of any strides.
-
-        Args:
-            arrays: the inputs that are not captures.
-            out: an array for each output to be written into, or None where it is made.
-
-        Returns:
-            One array a result; results of rank 0 are 0-d arrays.
-
-        Raises:
-            ArgumentError: an array does not fit its input, or its output, or one of
-                `out` overlaps another array.
-            IndexOutOfRange: a gather met an index outside its axis.
-            NotPositiveDefinite, SingularMatrix: a matrix cannot be factored or solved
-                by.
-        """
-        flat = tuple(range(len(self.graph.outputs)))
-        results: Any  # a tuple of arrays and scalars
-        if out is not None:
-            if self._into is None:
-                self._into = self.entry(flat, self._refit, into=True, arrays=True)
-            results = self._into(*arrays, out=tuple(out))
-        else:
-            if self._entry is None:
-                self._entry = self.entry(flat, self._refit, arrays=True)
-            results = self._entry(*arrays)
-        return list(results)
-
-    # Any: whatever was passed
-    def _refit(self, *arrays: Any, **out: Any) -> object:
-        """Run on copies of arrays that do not lie as the entry takes them."""
-        fitted = [
-            np.ascontiguousarray(a, dtype=a.dtype.newbyteorder("=")).reshape(a.shape)
-            if not (a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative)
-            else a
-            for a in map(np.asarray, arrays)
-        ]
-        entry = self._into if out else self._entry
-        if entry is None or all(map(operator.is_, fitted, arrays)):
-            return self._misfit(*arrays, **out)
-        return entry(*fitted, **out)
-
-    # Any: whatever was passed
-    def _misfit(self, *arrays: Any, out: Any = None) -> object:
-        graph = self.graph
-        if len(arrays) != self.arguments:
-            raise ArgumentError(
-                f"{graph.name} takes {self.arguments} arrays, {len(arrays)} given"
-            )
-        env: dict[str, int] = {}
-        for array, x, name in zip(arrays, graph.inputs, graph.names, strict=False):
-            held = np.asarray(array)
-            given = f"{held.dtype}{list(held.shape)}"
-            if held.dtype != x.type.dtype.numpy or held.ndim != x.type.rank:
-                raise ArgumentError(
-                    f"{graph.name}: {name} is {given}, {x.type} expected"
-                )
-            for d, got in zip(x.type.shape, held.shape, strict=True):
-                if isinstance(d, SizeExpr) and str(d) in graph.sizes:
-                    env.setdefault(str(d), got)
-                if got != evaluate_size(d, env) or (
-                    isinstance(d, SizeExpr) and got == 1
-                ):
-                    raise ArgumentError(
-                        f"{graph.name}: {name} is {given}, {x.type} expected"
-                        + (f" with {env}" if env else "")
-                    )
-        what = "of `out` does not fit or overlaps another" if out else ""
-        raise ArgumentError(
-            f"{graph.name}: an array {what or 'is too large or misaligned'}"
-        )
-
-    def _failed(
-        self, code: int, node: int, index: int, axis: int, extent: int
-    ) -> BaseException:
-        """Return the exception of a native status."""
-        if code == 1:
-            made = self.lowered.checks[node]
-            if isinstance(made.primitive.form, Control):
-                return IndexOutOfRange(
-                    f"{made.primitive.name}: branch {index} of {extent}"
-                    f"{traced_at(made.loc)}"
-                )
-            source = made.operands[0].type
-            return IndexOutOfRange(
-                f"{made.primitive.name}: index {index} is out of range for axis {axis} "
-                f"of size {extent}\n  operands: a {source}, b {made.operands[1].type}"
-                f"{traced_at(made.loc)}"
-            )
-        if code in (NOT_POSITIVE_DEFINITE, SINGULAR):
-            made = self.lowered.checks[node]
-            return _unsolvable(made, code, index, axis)
-        if code == 4:
-            guard = self.graph.guards[node]
-            return SizeError(
-                f"{guard.why}: {guard.left} = {index} and {guard.right} = {extent} "
-                f"must be equal{traced_at(guard.loc)}"
-            )
-        if code == WORKSPACE_TOO_SMALL:
-            return MemoryError(
-                f"{self.graph.name}: {index} bytes for what its loops keep"
-            )
-        if code == 3:
-            return KeyboardInterrupt()
-        if code == PRINT_STOPPED and self._printer is not None:
-            error = self._printer.take_raised()
-            if error is not None:
-                return error
-        return PullbackError(f"{self.graph.name}: native status {code}")
-
-
-def _unsolvable(made: Node, code: int, index: int, matrix: int) -> PullbackError:
-    """Return the exception of a matrix that cannot be factored or solved by."""
-    name, given = made.primitive.name, made.operands[0].type
-    which = matrix if given.rank > 2 else None
-    describe = not_definite if code == NOT_POSITIVE_DEFINITE else singular
-    error = describe(name, index, which)
-    where = f"\n  operands: a {given}{traced_at(made.loc)}"
-    return type(error)(f"{error}{where}")
-
-
-def _input_dims(name: str, type: TensorType) -> tuple[int | str, ...]:
-    dims: list[int | str] = []
-    for d in type.shape:
-        text = str(d)
-        if isinstance(d, SizeExpr) and not text.isidentifier():
-            raise ArgumentError(
-                f"{name}: {type} has the size {text}: give an input's axis a name or a "
-                "number, and let the function compute other sizes"
-            )
-        dims.append(text if isinstance(d, SizeExpr) else d)
-    return tuple(dims)
-
-
-def _output_dim(size: int | SizeExpr) -> int | DimEmitter:
-    if isinstance(size, int):
-        return size
-
-    def emitter(fn: Function, env: Any) -> Reg:  # Any: a mapping of name to register
-        return emit_size(fn, size, env)
-
-    return emitter
-
-
-def checked_object(text: str, target: Target, level: int = 1) -> bytes:
-    """Return the object of LLVM IR; it stands alone or is refused.
-
-    Raises:
-        TargetError: the object needs symbols from elsewhere, or is of a format whose
-            symbols cannot be read.
-    """
-    made = emit_object(text, target, level)
-    if made[:4] != b"\x7fELF":
-        raise TargetError(
-            f"the symbols of an object for {target.triple} cannot be read: only ELF"
-        )
-    missing = undefined_symbols(made)
-    if missing:
-        raise TargetError(
-            f"the target {target.triple} ({target.cpu}) has no instruction for "
-            f"{', '.join(missing)}: the object would need a library"
-        )
-    return made
-
 
 _cache: OrderedDict[tuple[str, Options], Program] = OrderedDict()
 _lock = RLock()
@@ -359,7 +56,12 @@ _lock = RLock()
 def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
     """Return the program of a graph, from the cache when it was compiled before."""
     graph = erase(graph)  # a rule has no text
-    options = replace(options, threads=thread_count(options.threads))
+    quick = is_quick() if options.quick is None else options.quick
+    options = replace(
+        options,
+        threads=thread_count(options.threads),
+        quick=quick and options.level == 1,
+    )
     with collector_paused(len(graph.nodes)):
         key = (graph_key(graph), options)
     with _lock:
@@ -371,7 +73,8 @@ def compile_graph(graph: Graph, options: Options = DEFAULT) -> Program:
                 lambda: f"{graph.name} was compiled before, under {key[0][:12]}",
             )
             return found
-        with collector_paused(len(graph.nodes)):
+        aside = improver().aside() if options.quick else nullcontext()
+        with collector_paused(len(graph.nodes)), aside:
             made = _compile(graph, options)
         _cache[key] = made
         while len(_cache) > CACHED:
@@ -412,17 +115,32 @@ def _compile(graph: Graph, options: Options) -> Program:
     clock = [perf_counter()]
     ready = pipeline.run(graph, options.disable)
     clock.append(perf_counter())
-    text, (lowered,) = lower(
-        [(ready, "program")], host(), fuse=options.fuse, embed=False,
+    builder = ModuleBuilder(
+        host(), fuse=options.fuse, embed=False,
         registers=options.registers, rows=options.rows, structure=options.structure,
         above=None if options.threads == 1 else options.above,
     )  # fmt: skip
+    lowered = builder.add(ready, "program")
+    text = builder.text()
     clock.append(perf_counter())
-    made = checked_object(text, host(), options.level)
+    threads = options.threads or 1
+    if options.quick and fits(text, cost := graph_cost(ready)):
+        number = improver().reserve()
+        gate = emit_gate(
+            builder.module, lowered.symbol, number, tuple(ready.sizes), cost,
+            budget_of(text),
+        )  # fmt: skip
+        made = checked_object(builder.text(), host(), QUICK)
+    else:
+        number, gate = 0, ""
+        made = checked_object(text, host(), options.level)
     clock.append(perf_counter())
     library = Library(made)
     clock.append(perf_counter())
     stages = ("passes", "lower", "LLVM", "load")
     spans = [b - a for a, b in pairwise(clock)]
     seconds = dict(zip(stages, spans, strict=True))
-    return Program(ready, lowered, library, text, seconds, options.threads or 1)
+    program = Program(ready, lowered, library, text, seconds, threads, gate)
+    if gate:
+        improver().enroll(number, program)
+    return program

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pullback as pb
+from pullback.runtime.tiers import improver
 from workloads import DEPTH, FUNCTIONS, STEP, Workload, triangle
 
 from . import BASE, Call, Contender, Form
@@ -218,12 +219,18 @@ def call(workload: Workload, **options: Any) -> Call:
     f = derived(workload, **options)
     if workload.kind == "scalar":
         x = float(arrays[0])
-        return lambda: f(x)
+        return settling(lambda: f(x))
 
     def run() -> Any:
         return f(*arrays)
 
     run.workspace = lambda: f.explain(*arrays).program.workspace  # type: ignore[attr-defined]
+    return settling(run)
+
+
+def settling(run: Call) -> Call:
+    """Return a call whose `settle` has all programs compiled fully."""
+    run.settle = lambda: improver().improve_all()  # type: ignore[attr-defined]
     return run
 
 
@@ -233,7 +240,7 @@ def into(workload: Workload, **options: Any) -> Call:
     f = derived(workload, **options)
     made = tuple(np.zeros_like(a) for a in arrays)
     out = (None, made)
-    return lambda: f(*arrays, out=out)
+    return settling(lambda: f(*arrays, out=out))
 
 
 def load(threads: int) -> list[Contender]:

@@ -15,8 +15,8 @@ from ..growing import grow_address
 from ..pool import immortal
 from ..threads import threads as thread_pool
 from .capi import refusal
-from .native import make_native
-from .portable import Context, make_portable
+from .native import make_native, redirect_native
+from .portable import Context, PortableEntry, make_portable
 from .spec import DimEmitter, InSpec, OutSpec, Signature, Tree, check_signature
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "call_path",
     "context_of",
     "make_entry",
+    "redirect",
 ]
 
 _DEFAULT_CONTEXT = Context(abi_version=1, size=ctypes.sizeof(Context), threads=1)
@@ -131,3 +132,14 @@ def make_entry(
         failed,
         keep,
     )
+
+
+def redirect(entry: Callable[..., object], address: int) -> None:
+    """Let an entry call a program of the same arrays at another address.
+
+    Calls that run meanwhile end where they began: the code there must stay.
+    """
+    if isinstance(entry, PortableEntry):
+        entry.redirect(address)
+    else:
+        redirect_native(entry, address)

@@ -38,6 +38,9 @@ _new_function = ctypes.PYFUNCTYPE(
 _new_capsule = ctypes.PYFUNCTYPE(
     ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
 )(("PyCapsule_New", ctypes.pythonapi))
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 _raw_calloc = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)(
     ("PyMem_RawCalloc", ctypes.pythonapi)
 )
@@ -71,6 +74,13 @@ def make_native(
     state = (miss, failed, capsule, library, method, keep)
     made: Callable[..., object] = _new_function(ctypes.addressof(method), state, None)
     return made
+
+
+def redirect_native(entry: Callable[..., object], address: int) -> None:
+    """Let an entry call a program that is elsewhere."""
+    state = entry.__self__  # type: ignore[attr-defined]  # of builtins
+    record = _pointer_of(state[emit.STATE_RECORD], _CAPSULE_NAME)
+    ctypes.c_uint64.from_address(record + emit.PROGRAM).value = address
 
 
 @lru_cache(maxsize=256)

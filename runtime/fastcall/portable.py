@@ -64,10 +64,16 @@ class _Misfit(Exception):
 class PortableEntry:
     """The callable; an instance doesn't bind when found on a type."""
 
-    __slots__ = ("__weakref__", "_call", "_keep")
+    __slots__ = ("__weakref__", "_call", "_keep", "redirect")
 
-    def __init__(self, call: Callable[..., object], keep: object) -> None:
+    def __init__(
+        self,
+        call: Callable[..., object],
+        redirect: Callable[[int], None],
+        keep: object,
+    ) -> None:
         self._call = call
+        self.redirect = redirect  # to a program that is elsewhere
         self._keep = keep
 
     def __call__(self, *args: object, **keywords: object) -> object:
@@ -85,13 +91,16 @@ def make_portable(
     keep: object,
 ) -> PortableEntry:
     """Return the callable that calls a program; see `make_entry`."""
-    program: Callable[..., int] = _Program(address)
-    if signature.stoppable:
-        watched = _Watched(interrupts().watched)
+    program: Callable[..., int]
 
-        def program(*args: Any) -> int:
-            code: int = watched(address, *args, 1)
-            return code
+    def redirect(address: int) -> None:
+        nonlocal program
+        program = _Program(address)
+        if signature.stoppable:
+            watched = _Watched(interrupts().watched)
+            program = lambda *args: int(watched(address, *args, 1))  # noqa: E731
+
+    redirect(address)
 
     find_size = _WorkspaceSize(workspace_address) if signature.workspace < 0 else None
     shapes_of = _Shapes(signature)
@@ -142,7 +151,7 @@ def make_portable(
             raise error if isinstance(error, BaseException) else TypeError(error)
         return _arrange(signature.tree, results, given, signature.arrays)
 
-    return PortableEntry(call, keep)
+    return PortableEntry(call, redirect, keep)
 
 
 def _argument(spec: InSpec, value: Any, sizes: dict[str, int]) -> np.ndarray[Any, Any]:

@@ -32,7 +32,7 @@ def entry(made: Program, path: str) -> Any:
 
     tree = tuple(range(len(made.graph.outputs)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pullback.runtime.compile.make_entry", make)
+        patch.setattr("pullback.runtime.program.make_entry", make)
         return made.entry(tree, lambda *_: pytest.fail("the arguments do not fit"))
 
 
@@ -213,7 +213,7 @@ os.wait()
 PORTABLE = (
     """
 from functools import partial
-import pullback.runtime.compile as compiling
+import pullback.runtime.program as compiling
 
 compiling.make_entry = partial(compiling.make_entry, path="ctypes")
 spin._entry = None  # made anew, by that path

@@ -12,7 +12,7 @@ from compare import PROGRAM, assert_close, largest
 from native import PLAIN, How, Native, assert_same_bits, guarded, native, natives
 from programs import ALL, CANNOT_BE_EMPTY, F32, Array, Case, program
 from pullback.codegen.lower import lower
-from pullback.codegen.target import emit_object, host
+from pullback.codegen.target import QUICK, emit_object, host
 from pullback.ir.interpreter import interpret
 from pullback.ir.ops import new_builder
 from pullback.ir.passes import pipeline
@@ -35,6 +35,7 @@ HOWS = {
     "no pass, unfused": How(fuse=False, disable=pipeline.NAMES),
     "O0": How(level=0),
     "O2": How(level=2),
+    "quick": How(level=QUICK),
     **WIDTHS,
     "narrow, unfused": replace(WIDTHS["128 bits"], fuse=False),
 }
@@ -44,7 +45,7 @@ EVERY = pytest.mark.parametrize(
     [pytest.param(*x, marks=[pytest.mark.slow] * (x[1] != 1)) for x in ORDERS],
     ids=[f"{n}-{o}" for n, o in ORDERS],
 )
-QUICK = ("unfused", "no structure", "no pass", "O0", "256 bits")
+SOME = ("unfused", "no structure", "no pass", "O0", "quick", "256 bits")
 
 
 def sizes_of(name: str) -> tuple[int, ...]:
@@ -83,7 +84,7 @@ def test_guarded_and_close_to_the_reference(name: str, order: int) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_in_other_ways(name: str) -> None:
-    compile_in(QUICK, name, 1)
+    compile_in(SOME, name, 1)
 
 
 @pytest.mark.slow

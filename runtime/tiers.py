@@ -1,0 +1,273 @@
+"""Programs that are wanted soon: compiled quickly first, and fully once they are used.
+
+A program that was compiled quickly is entered by a gate, emitted beside it, which adds
+up what its runs cost. When they have cost a part of what full compilation would, the
+gate asks for that, and a thread does it while the program goes on running; a run that
+alone would cost so much waits for it. `Improver` knows the thread and nothing of
+programs; docs/decisions/tiers.md has the figures.
+"""
+
+import atexit
+import ctypes
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from time import monotonic
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from ..codegen.cost import Size
+from ..codegen.llvm import I32, I64, PTR, Module, const
+from ..codegen.sizes import emit_size
+from ..codegen.status import CANCELLED
+from ..ir.errors import ArgumentError
+from ..ir.sizes import evaluate_size, names_in
+from .pool import address_reg, immortal
+
+# What LLVM's full pipeline takes for a line of text, 35 us, in cheap instructions.
+LINE = 1 << 21
+EARLY = 16  # what fraction of that runs cost until it is begun beside them
+RUNS = 32  # after which it is begun however little they cost
+LINES = 1 << 14  # of one function: its frame may have 64 bytes for each
+NICE = 5  # lower than what the user computes: a quarter of a processor if all are busy
+CALM = 0.02  # seconds without a compilation, before others' LLVM is taken from them
+PATIENCE = 50  # times CALM that one waits for it
+
+_INTERRUPTED = 1  # no address
+
+_Ask = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_int64, ctypes.c_int32)
+
+
+@cache
+def is_quick() -> bool:
+    """Return whether programs are compiled quickly first: unless PULLBACK_QUICK=0.
+
+    Raises:
+        ArgumentError: PULLBACK_QUICK is something else than 0 or 1.
+    """
+    text = os.environ.get("PULLBACK_QUICK", "")
+    if text not in ("", "0", "1"):
+        raise ArgumentError(f"PULLBACK_QUICK is 0 or 1, got {text!r}")
+    return text != "0"
+
+
+def budget_of(text: str) -> int:
+    """Return what a run may cost that need not wait for full compilation."""
+    return text.count("\n") * LINE // 8
+
+
+def fits(text: str, cost: Size) -> bool:
+    """Return whether a program should be compiled quickly first.
+
+    Not one whose first run costs too much, nor one with a function whose frame might
+    be too large for a stack.
+    """
+    least = evaluate_size(cost, dict.fromkeys(names_in(cost), 2))
+    if least > budget_of(text):
+        return False
+    return max(part.count("\n") for part in text.split("\n}\n")) <= LINES
+
+
+class Improvable(Protocol):
+    """A program that can be compiled again."""
+
+    def improving(self) -> Iterator[None]:
+        """Compile again, and pause between calls of LLVM."""
+
+    @property
+    def address(self) -> int:
+        """Return where its code is now."""
+
+
+def emit_gate(
+    module: Module, symbol: str, number: int, sizes: tuple[str, ...], cost: Size,
+    budget: int,
+) -> str:  # fmt: skip
+    """Emit the gate of a program, and return its name."""
+    name = f"pb_{symbol}_gate"
+    left = max(budget // EARLY, 1)
+    module.globals.append(f"@{name}_left = internal global i64 {left}, align 8")
+    fn = module.function(name, I32, [(PTR, "")] * 5, linkage="dso_local")
+    env = {
+        n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
+        for k, n in enumerate(sizes)
+    }
+    spent = emit_size(fn, cost, env)
+    charge = fn.smax(spent, const(I64, -(-left // RUNS)))
+    before = fn.emit(
+        I64, f"atomicrmw sub ptr @{name}_left, i64 {charge.ref} monotonic, align 8"
+    )
+    zero = const(I64, 0)
+    crossed = fn.and_(
+        fn.icmp("sgt", before, zero), fn.icmp("sle", fn.sub(before, charge), zero)
+    )
+    heavy = fn.icmp("sgt", spent, const(I64, budget))
+    fn.cond_br(fn.or_(crossed, heavy), "ask", "run", likely=False)
+    fn.start("ask")
+    given = (const(I64, number), fn.convert("zext", heavy, I32))
+    found = fn.call_ptr(address_reg(improver().ask_address), I64, given)
+    fn.cond_br(fn.icmp("ne", found, zero), "better", "run")
+    fn.start("better")
+    stop = fn.icmp("eq", found, const(I64, _INTERRUPTED))
+    fn.cond_br(stop, "interrupted", "go", likely=False)
+    fn.start("interrupted")
+    fn.ret(const(I32, CANCELLED))
+    fn.start("go")
+    better = fn.convert("inttoptr", found, PTR)
+    fn.ret(fn.call_ptr(better, I32, fn.args))
+    fn.start("run")
+    fn.ret(fn.call(f"pb_{symbol}", I32, fn.args))
+    return name
+
+
+class Improver:
+    """Compiles programs again: those that were asked for, in turn, on one thread.
+
+    The thread is made when first needed and is gone before the process is. While a
+    process forks, it is outside of LLVM.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._known: WeakValueDictionary[int, Improvable] = WeakValueDictionary()
+        self._asked: deque[int] = deque()
+        self._others = 0  # compilations of others that go on
+        self._last = monotonic()  # when one ended
+        self._stopped = False
+        self._forget()
+        self._callback = _Ask(self._ask)
+        address = ctypes.cast(self._callback, ctypes.c_void_p).value
+        assert address is not None, "a callback has an address"
+        self.ask_address = address
+        os.register_at_fork(
+            before=lambda: self._inside.acquire(),
+            after_in_parent=lambda: self._inside.release(),
+            after_in_child=self._forget,
+        )
+        atexit.register(self._stop)
+
+    def _forget(self) -> None:
+        """Begin without a thread."""
+        self._inside = threading.Lock()  # held while the thread is in LLVM
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._working = False
+
+    def reserve(self) -> int:
+        """Return the number of a program that is about to be compiled."""
+        return next(self._numbers)
+
+    def enroll(self, number: int, program: Improvable) -> None:
+        """Know a program by the number with which its gate asks for it."""
+        self._known[number] = program
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave LLVM to what compiles in this context, and for a while after it."""
+        self._others += 1
+        try:
+            yield
+        finally:
+            self._others -= 1
+            self._last = monotonic()
+
+    def improve_all(self) -> None:
+        """Compile all programs fully that are not yet: what is timed is to be that."""
+        for program in list(self._known.values()):
+            for _ in program.improving():
+                pass
+
+    def finish(self) -> None:
+        """Wait until what was asked for is done."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not (self._thread and (self._asked or self._working))
+            )
+
+    # -- what gates call -----------------------------------------------------------
+
+    def _ask(self, number: int, now: int) -> int:
+        """Return where better code is; 0 while there is none, 1 to stop the run."""
+        try:
+            return self._answer(number, now)
+        except KeyboardInterrupt:  # nothing can be raised from here
+            return _INTERRUPTED
+
+    def _answer(self, number: int, now: int) -> int:
+        program = self._known.get(number)
+        if program is None or self._stopped:
+            return 0
+        if now:
+            for _ in program.improving():
+                pass
+            return program.address
+        with self._changed:
+            self._asked.append(number)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="pullback compiler", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+        return 0
+
+    # -- the thread ----------------------------------------------------------------
+
+    def _work(self) -> None:
+        if sys.platform == "linux":  # where each thread has its own priority
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        try:
+            while True:
+                with self._changed:
+                    self._working = False
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._asked or self._stopped)
+                    if self._stopped:
+                        return
+                    program = self._known.get(self._asked.popleft())
+                    self._working = True
+                if program is not None:
+                    self._improve(program.improving())
+                del program
+        finally:  # the next program that asks begins another one
+            with self._changed:
+                self._thread, self._working = None, False
+                self._changed.notify_all()
+
+    def _improve(self, steps: Iterator[None]) -> None:
+        done = object()
+        while self._is_calm():
+            with self._inside:
+                if next(steps, done) is done:
+                    return
+
+    def _is_calm(self) -> bool:
+        """Wait until nobody else compiles; return whether the process goes on."""
+        with self._changed:
+            for _ in range(PATIENCE):
+                left = CALM if self._others else self._last + CALM - monotonic()
+                if left <= 0 or self._changed.wait_for(lambda: self._stopped, left):
+                    break
+            return not self._stopped
+
+    def _stop(self) -> None:
+        """End the thread; it is waited for, since nothing may run LLVM at an exit."""
+        self._stopped = True
+        with self._changed:
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join()
+
+
+@cache
+def improver() -> Improver:
+    """Return the one of this process."""
+    made = Improver()
+    immortal(made)  # emitted code has its address
+    return made
