@@ -28,7 +28,8 @@ from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
-from .memory import Arena, Buffer, plan_arena
+from .memory import Arena, Buffer
+from .order import placed
 from .plan import FARTHEST, KernelPlan
 from .printing import Prints, plan_print
 from .regions import lower_control
@@ -189,7 +190,7 @@ class ModuleBuilder:
             loops = in_slices(made)  # which may be more: a table has no loops
             made = loops if len(loops) <= STRAIGHT else made
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
-        arena = plan_arena(*_uses([launch for _, launch in made]))
+        made, arena = placed(made, moves=not late, lend=entry and not late)
         names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
@@ -332,21 +333,6 @@ def _locs(item: Item) -> tuple[Loc, ...]:
         values = [*item.stores, *[x for x, _ in item.copies]]
         nodes = [*item.reduces, *[x.node for x in values]]
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
-
-
-def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
-    """Return what each launch, or loop of launches, writes and reads."""
-    writes: list[list[Buffer]] = []
-    reads: list[list[Buffer]] = []
-    loop = 0
-    for launch in launches:
-        if not launch.loop or launch.loop != loop:
-            writes.append([])
-            reads.append([])
-        loop = launch.loop
-        for k, buffer in enumerate(launch.buffers):
-            (writes if k in launch.writes else reads)[-1].append(buffer)
-    return writes, reads
 
 
 def _plan_whole(
