@@ -54,6 +54,8 @@ class _Leaves:
         while True:
             found = schedule.buffers.get(value)
             if found is not None:
+                if self.key in schedule.again.get(value, ()):
+                    return None
                 made = schedule.home.get(value)
                 if made is None or made < self.key:
                     self.read.add(found)

@@ -35,6 +35,7 @@ from .printing import Prints, plan_print
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats
+from .residual import with_fewer_residuals
 from .revolve import RevolvePlan
 from .row_sets import with_rows
 from .scan import plan_scan
@@ -189,6 +190,8 @@ class ModuleBuilder:
         elif self.fuse and len(made) <= STRAIGHT:
             loops = in_slices(made)  # which may be more: a table has no loops
             made = loops if len(loops) <= STRAIGHT else made
+        if self.fuse and not late and not any(x.loop for _, x in made):
+            made = with_fewer_residuals(ordered, made, schedule)
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
         made, arena = placed(made, moves=not late, lend=entry and not late)
         names = (*graph.sizes, *late)

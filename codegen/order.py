@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from ..ir.sizes import SizeExpr, evaluate_size, names_in
 from .driver import Launch
 from .index import Size
-from .memory import Arena, Buffer, plan_arena
+from .memory import Arena, Buffer, Placement, plan_arena
 from .plan import KernelPlan
 from .rows import RowPlan
 from .scan import ScanPlan
@@ -26,7 +26,7 @@ AnyPlan = KernelPlan | WholePlan
 Made = tuple[AnyPlan, Launch]
 Uses = tuple[list[list[Buffer]], list[list[Buffer]]]
 
-WORTH = 15  # sixteenths of the workspace that another order may take at most
+WORTH = 256  # another order takes less by at least this part of the workspace
 NAMED = 64  # what a named size counts as where bytes are compared
 
 
@@ -174,6 +174,31 @@ class _Order:
         return order[::-1] if backwards else order
 
 
+def _best(found: list[list[Made]], lend: bool) -> tuple[list[int], Placement, int]:
+    """Return the order of units that takes least, its places and guessed bytes."""
+    used = _uses(found)
+    order, best = list(range(len(found))), plan_arena(*used, lend)
+    plain = _guessed(best.arena.nbytes())
+    if not best.place:
+        return order, best, plain
+    least, most = plain, plain - plain // WORTH
+    writes, reads = used
+    ways = _Order(found, used)
+    for backwards in (False, True):
+        tried = ways.run(backwards)
+        other = plan_arena([writes[k] for k in tried], [reads[k] for k in tried], lend)
+        nbytes = _guessed(other.arena.nbytes())
+        if nbytes < least and nbytes <= most:
+            order, best, least = tried, other, nbytes
+    return order, best, least
+
+
+def best_order(made: Sequence[Made]) -> tuple[list[int], int]:
+    """Return the order of launches that takes least memory, and its guessed bytes."""
+    order, _, nbytes = _best([[item] for item in made], lend=False)
+    return order, nbytes
+
+
 def placed(made: list[Made], moves: bool, lend: bool) -> tuple[list[Made], Arena]:
     """Return the launches in the order that takes less memory, and their workspace.
 
@@ -181,18 +206,7 @@ def placed(made: list[Made], moves: bool, lend: bool) -> tuple[list[Made], Arena
     are written.
     """
     found = _units(made)
-    used = _uses(found)
-    plain = plan_arena(*used, lend)
-    if not moves or not plain.place:
-        return made, plain.settle()
-    writes, reads = used
-    best, order = plain, list(range(len(found)))
-    least = _guessed(plain.arena.nbytes()) * WORTH // 16
-    ways = _Order(found, used)
-    for backwards in (False, True):
-        tried = ways.run(backwards)
-        other = plan_arena([writes[k] for k in tried], [reads[k] for k in tried], lend)
-        nbytes = _guessed(other.arena.nbytes())
-        if nbytes < least:
-            best, order, least = other, tried, nbytes
+    if not moves:
+        return made, plan_arena(*_uses(found), lend).settle()
+    order, best, _ = _best(found, lend)
     return [item for k in order for item in found[k]], best.settle()
