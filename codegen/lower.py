@@ -18,6 +18,7 @@ from ..ir.sizes import SizeExpr
 from ..ir.structure import NOTHING, Structure, find_structure
 from ..ir.subgraph import SubGraph, late_sizes
 from ..ir.types import I8, TensorType
+from .apart import apart
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
@@ -149,7 +150,7 @@ class ModuleBuilder:
             schedule = with_rows(graph, schedule)
         structure = find_structure(schedule.graph) if self.structure else NOTHING
         _bind_captures(graph, schedule)
-        ordered: Sequence[Item] = _ordered(schedule)
+        ordered: Sequence[Item] = _ordered(schedule, self.fuse)
         if self.fuse and self.target.has_masks:
             ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
@@ -318,8 +319,10 @@ def _bind_captures(graph: Graph, schedule: Schedule) -> None:
         schedule.constants.append(held)
 
 
-def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
+def _ordered(schedule: Schedule, fuse: bool) -> list[LoopLaunch | Whole]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
+    if fuse:
+        loops = apart(loops, schedule)
     everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
 
