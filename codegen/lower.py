@@ -30,7 +30,7 @@ from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
 from .memory import Arena, Buffer
-from .order import placed
+from .order import Made, best_order, placed
 from .plan import FARTHEST, KernelPlan
 from .printing import Prints, plan_print
 from .regions import lower_control
@@ -57,6 +57,8 @@ from .whole import (
 )
 
 AnyPlan = KernelPlan | WholePlan
+
+LESS = 1.25  # how much less memory it takes to change what runs in slices
 
 
 @dataclass(slots=True)
@@ -188,11 +190,8 @@ class ModuleBuilder:
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
-        elif self.fuse and len(made) <= STRAIGHT:
-            loops = in_slices(made)  # which may be more: a table has no loops
-            made = loops if len(loops) <= STRAIGHT else made
-        if self.fuse and not late and not any(x.loop for _, x in made):
-            made = with_fewer_residuals(ordered, made, schedule)
+        elif self.fuse:
+            made = _with_less(ordered, made, schedule)
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
         made, arena = placed(made, moves=not late, lend=entry and not late)
         names = (*graph.sizes, *late)
@@ -296,6 +295,28 @@ class ModuleBuilder:
             self.module, graph, symbol, local, names, lowered.arena, constants,
             len(lowered.late), lowered.cells,
         ).emit(entry)  # fmt: skip
+
+
+def _with_less(
+    ordered: Sequence[Item], made: list[Made], schedule: Schedule
+) -> list[Made]:
+    """Return the launches, some of them in loops over slices, in less memory."""
+    plain = _sliced(made)
+    fewer = with_fewer_residuals(ordered, made, schedule)
+    if fewer is made:
+        return plain
+    other = _sliced(fewer)
+    sliced = any(x.loop for _, x in plain)
+    # loops are there for speed: they stay as they are if memory does not gain by a lot
+    share = LESS if sliced else 1
+    return other if best_order(other)[1] * share < best_order(plain)[1] else plain
+
+
+def _sliced(made: list[Made]) -> list[Made]:
+    if len(made) > STRAIGHT:
+        return made  # a table has no loops
+    loops = in_slices(made)  # which may be more
+    return loops if len(loops) <= STRAIGHT else made
 
 
 def _demand_known(graph: Graph, late: frozenset[str]) -> None:

@@ -194,8 +194,8 @@ def _best(found: list[list[Made]], lend: bool) -> tuple[list[int], Placement, in
 
 
 def best_order(made: Sequence[Made]) -> tuple[list[int], int]:
-    """Return the order of launches that takes least memory, and its guessed bytes."""
-    order, _, nbytes = _best([[item] for item in made], lend=False)
+    """Return the order of units that takes least memory, and its guessed bytes."""
+    order, _, nbytes = _best(_units(made), lend=False)
     return order, nbytes
 
 
