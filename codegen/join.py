@@ -54,6 +54,8 @@ class _Leaves:
         while True:
             found = schedule.buffers.get(value)
             if found is not None:
+                if self.key in schedule.again.get(value, ()):
+                    return None
                 made = schedule.home.get(value)
                 if made is None or made < self.key:
                     self.read.add(found)
@@ -144,7 +146,7 @@ def join(ordered: Sequence[Item], schedule: Schedule) -> list[Item]:
 
 
 def _may_join(item: LoopLaunch) -> bool:
-    if len(item.space) != 1 or len(item.key) != 3:
+    if len(item.space) != 1 or item.members:
         return False
     (extent,) = item.space
     return not isinstance(extent, int) or extent >= SHORTEST
@@ -155,6 +157,8 @@ def _together(
 ) -> Joint | None:
     """Return launches as one at the place of the first; None where that cannot be."""
     parts = [*(before.parts if isinstance(before, Joint) else [before]), item]
+    if any(part.key[:3] == item.key[:3] for part in parts[:-1]):
+        return None  # they were one and had nothing in common
     space = parts[0].space
     for part in parts[1:]:
         apart = _longer(part.space[0], space[0])

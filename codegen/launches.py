@@ -72,6 +72,8 @@ class Schedule:
     inlined_cost: dict[Value, int]
     constants: list[ArrayConstant]
     alias: dict[Value, Value]
+    # by stored value: the launches that compute it again
+    again: dict[Value, set[OrderKey]] = field(default_factory=dict)
 
     def memory(self, value: Value) -> Buffer:
         """Return the buffer a value is in, or is in as another one's memory."""

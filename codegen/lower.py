@@ -18,6 +18,7 @@ from ..ir.sizes import SizeExpr
 from ..ir.structure import NOTHING, Structure, find_structure
 from ..ir.subgraph import SubGraph, late_sizes
 from ..ir.types import I8, TensorType
+from .apart import apart
 from .cells import with_cells
 from .control import ControlPlan, Region, RegionCall
 from .cut import LoopLaunch, cut
@@ -28,12 +29,14 @@ from .late import is_late
 from .launches import Schedule, Whole
 from .llvm import Module
 from .loops import emit_kernel
-from .memory import Arena, Buffer, plan_arena
+from .memory import Arena, Buffer
+from .order import Made, best_order, placed
 from .plan import FARTHEST, KernelPlan
 from .printing import Prints, plan_print
 from .regions import lower_control
 from .register_loops import RegisterPlan
 from .repeat import Repeats
+from .residual import with_fewer_residuals
 from .revolve import RevolvePlan
 from .row_sets import with_rows
 from .scan import plan_scan
@@ -54,6 +57,8 @@ from .whole import (
 )
 
 AnyPlan = KernelPlan | WholePlan
+
+LESS = 1.25  # how much less memory it takes to change what runs in slices
 
 
 @dataclass(slots=True)
@@ -147,7 +152,7 @@ class ModuleBuilder:
             schedule = with_rows(graph, schedule)
         structure = find_structure(schedule.graph) if self.structure else NOTHING
         _bind_captures(graph, schedule)
-        ordered: Sequence[Item] = _ordered(schedule)
+        ordered: Sequence[Item] = _ordered(schedule, self.fuse)
         if self.fuse and self.target.has_masks:
             ordered = join(ordered, schedule)
         regions: dict[str, Lowered] = {}
@@ -185,11 +190,10 @@ class ModuleBuilder:
         cells = 0
         if late:
             made, cells = with_cells(made, unknown)
-        elif self.fuse and len(made) <= STRAIGHT:
-            loops = in_slices(made)  # which may be more: a table has no loops
-            made = loops if len(loops) <= STRAIGHT else made
+        elif self.fuse:
+            made = _with_less(ordered, made, schedule)
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
-        arena = plan_arena(*_uses([launch for _, launch in made]))
+        made, arena = placed(made, moves=not late, lend=entry and not late)
         names = (*graph.sizes, *late)
         launches = [
             launch._replace(kernel=self._number(plan, names, symbol))
@@ -293,6 +297,28 @@ class ModuleBuilder:
         ).emit(entry)  # fmt: skip
 
 
+def _with_less(
+    ordered: Sequence[Item], made: list[Made], schedule: Schedule
+) -> list[Made]:
+    """Return the launches, some of them in loops over slices, in less memory."""
+    plain = _sliced(made)
+    fewer = with_fewer_residuals(ordered, made, schedule)
+    if fewer is made:
+        return plain
+    other = _sliced(fewer)
+    sliced = any(x.loop for _, x in plain)
+    # loops are there for speed: they stay as they are if memory does not gain by a lot
+    share = LESS if sliced else 1
+    return other if best_order(other)[1] * share < best_order(plain)[1] else plain
+
+
+def _sliced(made: list[Made]) -> list[Made]:
+    if len(made) > STRAIGHT:
+        return made  # a table has no loops
+    loops = in_slices(made)  # which may be more
+    return loops if len(loops) <= STRAIGHT else made
+
+
 def _demand_known(graph: Graph, late: frozenset[str]) -> None:
     for x, name in zip(graph.outputs, graph.output_names, strict=False):
         for d in x.type.shape:
@@ -314,8 +340,10 @@ def _bind_captures(graph: Graph, schedule: Schedule) -> None:
         schedule.constants.append(held)
 
 
-def _ordered(schedule: Schedule) -> list[LoopLaunch | Whole]:
+def _ordered(schedule: Schedule, fuse: bool) -> list[LoopLaunch | Whole]:
     loops = [x for group in schedule.groups for x in cut(group, schedule)]
+    if fuse:
+        loops = apart(loops, schedule)
     everything: list[LoopLaunch | Whole] = [*loops, *schedule.wholes]
     return sorted(everything, key=lambda x: x.key)
 
@@ -332,21 +360,6 @@ def _locs(item: Item) -> tuple[Loc, ...]:
         values = [*item.stores, *[x for x, _ in item.copies]]
         nodes = [*item.reduces, *[x.node for x in values]]
     return tuple([n.loc for n in nodes if n is not None and n.loc is not None])
-
-
-def _uses(launches: Sequence[Launch]) -> tuple[list[list[Buffer]], list[list[Buffer]]]:
-    """Return what each launch, or loop of launches, writes and reads."""
-    writes: list[list[Buffer]] = []
-    reads: list[list[Buffer]] = []
-    loop = 0
-    for launch in launches:
-        if not launch.loop or launch.loop != loop:
-            writes.append([])
-            reads.append([])
-        loop = launch.loop
-        for k, buffer in enumerate(launch.buffers):
-            (writes if k in launch.writes else reads)[-1].append(buffer)
-    return writes, reads
 
 
 def _plan_whole(

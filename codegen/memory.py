@@ -59,40 +59,89 @@ class Arena:
         return total
 
 
-def plan_arena(
-    writes: Sequence[Sequence[Buffer]], reads: Sequence[Sequence[Buffer]]
-) -> Arena:
-    """Place every workspace buffer, given what each launch writes and reads.
+@dataclass(slots=True)
+class Placement:
+    """An arena, and where in it or in which output each buffer would lie."""
 
-    A buffer is free again after the launch that reads it last; a launch's results never
-    share a place with its operands. Cost: O(launches).
+    arena: Arena = field(default_factory=Arena)
+    place: dict[Buffer, tuple[int, int]] = field(default_factory=dict)
+    lent: dict[Buffer, int] = field(default_factory=dict)  # by buffer: the output
+
+    def settle(self) -> Arena:
+        """Put the buffers where they lie; return the arena."""
+        for buffer, (bucket, number) in self.place.items():
+            buffer.bucket, buffer.number = bucket, number
+        for buffer, number in self.lent.items():
+            buffer.kind, buffer.number = "output", number
+        return self.arena
+
+
+def plan_arena(
+    writes: Sequence[Sequence[Buffer]],
+    reads: Sequence[Sequence[Buffer]],
+    lend: bool = False,
+) -> Placement:
+    """Find a place for every workspace buffer, given what each launch writes and reads.
+
+    A buffer lies there from the launch that writes it first to the one that uses it
+    last; a launch's results never share a place with its operands. With `lend` the
+    memory of a result is workspace until the launch that writes it first. Places are
+    given from the last launch to the first, so that what becomes the result and what
+    it is made of take turns. Cost: O(launches).
     """
-    last: dict[Buffer, int] = {}
+    first: dict[Buffer, int] = {}
+    used: list[list[Buffer]] = []
     for k, (written, read) in enumerate(zip(writes, reads, strict=True)):
-        for buffer in (*written, *read):
-            if buffer.kind == "work":
-                last[buffer] = k
-    arena = Arena()
+        used.append(list(dict.fromkeys((*written, *read))))
+        for buffer in used[-1]:
+            if buffer.kind == "work" or buffer.kind == "output":
+                first.setdefault(buffer, k)
+    made = Placement()
+    arena = made.arena
     buckets: dict[Size, int] = {}
-    free: list[list[int]] = []
-    for k, written in enumerate(writes):
-        for buffer in written:
-            if buffer.kind != "work" or buffer.bucket >= 0:
-                continue
+    for buffer in first:
+        if buffer.kind == "work":
             size = rounded(buffer.nbytes)
-            bucket = buckets.get(size)
-            if bucket is None:
-                bucket = buckets[size] = len(arena.piece)
+            if size not in buckets:
+                buckets[size] = len(arena.piece)
                 arena.piece.append(size)
                 arena.count.append(0)
-                free.append([])
-            buffer.bucket = bucket
+    free: list[list[int]] = [[] for _ in arena.piece]
+    results: dict[Size, list[int]] = {}  # free ones, by their bytes
+    for k in reversed(range(len(used))):
+        for buffer in used[k]:
+            if buffer.kind != "work" or buffer in made.place or buffer in made.lent:
+                continue
+            lenders = results.get(buffer.nbytes)
+            if lenders:
+                made.lent[buffer] = lenders.pop()
+                continue
+            bucket = buckets[rounded(buffer.nbytes)]
             if free[bucket]:
-                buffer.number = free[bucket].pop()
+                number = free[bucket].pop()
             else:
-                buffer.number = arena.count[bucket]
+                number = arena.count[bucket]
                 arena.count[bucket] += 1
-        for buffer in dict.fromkeys((*written, *reads[k])):
-            if buffer.kind == "work" and last[buffer] == k:
-                free[buffer.bucket].append(buffer.number)
-    return arena
+            made.place[buffer] = (bucket, number)
+        for buffer in used[k]:
+            if first.get(buffer) != k:
+                continue
+            if buffer in made.place:
+                bucket, number = made.place[buffer]
+                free[bucket].append(number)
+            elif lend:
+                number = made.lent.get(buffer, buffer.number)
+                results.setdefault(buffer.nbytes, []).append(number)
+    if not all(arena.count):
+        _drop_empty(made)
+    return made
+
+
+def _drop_empty(made: Placement) -> None:
+    """Leave out the buckets whose buffers all lie in results."""
+    arena = made.arena
+    kept = [k for k, count in enumerate(arena.count) if count]
+    number = {bucket: k for k, bucket in enumerate(kept)}
+    arena.piece = [arena.piece[k] for k in kept]
+    arena.count = [arena.count[k] for k in kept]
+    made.place = {b: (number[bucket], at) for b, (bucket, at) in made.place.items()}

@@ -1,6 +1,7 @@
 """What a tape knows of a value beyond its type: its array, once there is one."""
 
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 
@@ -8,6 +9,12 @@ from ..ir.graph import Value
 from ..ir.types import TensorType, dtype_of
 
 Array = np.ndarray[Any, Any]
+
+COMPARED = 64 * 1024  # bytes from which an array that comes again is no second copy
+_CHUNK = 1 << 16  # words that are compared at a time
+
+# By the identity of an array of the user: it and its last copy, as long as they live.
+_COPIES: dict[int, "tuple[ref[Array], ref[Array]]"] = {}
 
 
 class Plan(Protocol):
@@ -54,6 +61,42 @@ def leaf(array: Array, copy: bool = True) -> Value:
     value = Value(TensorType(dtype, array.shape), None, 0)
     value.cell = Cell(array)
     return value
+
+
+def copied(array: Array) -> tuple[Array, int]:
+    """Return a copy of an array of the user, and the bytes that are new.
+
+    A matrix that every step of a chain multiplies by is copied once: while its copy
+    lives and has the same bits, it is the copy. Nobody writes to either.
+    """
+    nbytes = array.nbytes
+    if nbytes < COMPARED or not array.flags.c_contiguous:
+        return array.copy(), nbytes
+    key = id(array)
+    known = _COPIES.get(key)
+    if known is not None and known[0]() is array:
+        held = known[1]()
+        if held is not None and _same_bits(array, held):
+            return held, 0
+    held = array.copy()
+    held.setflags(write=False)
+
+    def gone(_: object) -> None:
+        _COPIES.pop(key, None)
+
+    _COPIES[key] = (ref(array, gone), ref(held))
+    return held, nbytes
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    word = np.uint64 if a.nbytes % 8 == 0 else np.uint8
+    x, y = (z.reshape(-1).view(word) for z in (a, b))
+    return all(
+        np.array_equal(x[k : k + _CHUNK], y[k : k + _CHUNK])
+        for k in range(0, x.size, _CHUNK)
+    )
 
 
 def again(value: Value) -> Value:

@@ -15,7 +15,7 @@ import numpy as np
 from ..ir.graph import Value
 from ..ir.loc import user_loc
 from . import engine
-from .cell import Cell, leaf
+from .cell import COMPARED, Cell, leaf
 from .functions import elementwise, linalg
 from .functions.table import BY_NUMPY, Impl
 from .operators import Operators
@@ -89,6 +89,7 @@ class Quick:
             types=TYPES,
             kinds=KINDS,
             arrays=ARRAYS,
+            most_bytes=COMPARED,
             literals=tuple([_literal(float(x)) for x in (*signs, *literals)]),
             locate=_locate,
             number=_number,

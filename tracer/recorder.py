@@ -20,7 +20,7 @@ from ..ir.types import DType, Shape, TensorType, dtype_of
 from . import pending
 from .array import TracedArray
 from .builders import Array, ArrayBuilder
-from .cell import Cell, again, is_known, leaf
+from .cell import Cell, again, copied, is_known, leaf
 from .contracted import Contracted
 from .free import run_again
 from .functions.table import Impl
@@ -49,8 +49,15 @@ class TapeBuilder(ArrayBuilder):
 
     def array(self, array: Array) -> Value:
         """Return a leaf that holds a copy of the array."""
-        self.bytes += array.nbytes
-        return leaf(array)
+        if (
+            type(array) is not np.ndarray
+            or array.dtype is not dtype_of(array.dtype).numpy
+        ):
+            self.bytes += array.nbytes
+            return leaf(array)
+        held, nbytes = copied(array)
+        self.bytes += nbytes
+        return leaf(held, copy=False)
 
     def number(self, number: np.generic) -> Value:
         """Return a leaf that holds a NumPy scalar."""

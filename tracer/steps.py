@@ -9,7 +9,7 @@ import numpy as np
 from ..ir.graph import Value
 from ..ir.loc import Loc
 from ..ir.types import DType, TensorType, dtype_of
-from .cell import Array, Cell, leaf
+from .cell import Array, Cell, copied, leaf
 
 # Python numbers that are part of a program; all others are inputs of it.
 LITERALS = frozenset((0, 1, -1, 2, 0.5))
@@ -66,12 +66,15 @@ def leaf_code(kind: TensorType | tuple[TensorType]) -> int:
     return -1 - code
 
 
-def leaf_again(x: Array, code: int) -> Value:
-    """Return a leaf that holds a copy of an array of which the code is known."""
+def leaf_again(x: Array, code: int) -> tuple[Value, int]:
+    """Return a leaf that holds a copy of an array of which the code is known.
+
+    And how many bytes are new.
+    """
     kind = KINDS[-1 - code]
     if x.dtype is not kind.dtype.numpy:
-        return leaf(x)
-    array = x.copy()
+        return leaf(x), x.nbytes
+    array, nbytes = copied(x)
     array.setflags(write=False)
     value: Value = _NEW(Value)
     value.type = kind
@@ -81,7 +84,7 @@ def leaf_again(x: Array, code: int) -> Value:
     cell.array = array
     cell.handles = 0
     cell.plan = None
-    return value
+    return value, nbytes
 
 
 def array_code(impl: Callable[..., Any], x: Array) -> int | None:

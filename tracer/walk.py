@@ -306,8 +306,8 @@ class Walk:
     def _take(self, x: Any, code: int) -> None:
         """Number an argument that is a value from outside."""
         if type(x) is np.ndarray:
-            value = leaf_again(x, code)
-            self.bytes += x.nbytes
+            value, nbytes = leaf_again(x, code)
+            self.bytes += nbytes
         else:
             value = x._value
         self.numbers[value] = len(self.values)

@@ -59,7 +59,7 @@ def of_object(item: object) -> Reg:
 
 NONE = of_object(None)
 # interned: they live as long as these names
-_TRACE, _SHAPE = "trace", "shape"
+_TRACE, _SHAPE, NBYTES = "trace", "shape", "nbytes"
 _ZERO, _ONE = 0, 1
 
 
@@ -204,6 +204,12 @@ class Emitter:
         self.begin("array_code", PTR, [PTR], False)
         fn = self.fn
         (x,) = fn.args
+        size = call_api(fn, "PyObject_GetAttr", PTR, x, of_object(NBYTES))
+        self.demand(fn.icmp("ne", size, NULL), "none")
+        nbytes = self.number(size)
+        self.drop(size)
+        most = const(I64, self.spec.most_bytes)
+        self.demand(fn.icmp("slt", nbytes, most), "none")
         shape = call_api(fn, "PyObject_GetAttr", PTR, x, of_object(_SHAPE))
         self.demand(fn.icmp("ne", shape, NULL), "none")
         two = const(I64, 2)

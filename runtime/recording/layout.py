@@ -35,6 +35,7 @@ class Spec:
         types: what keys call a type: a dict of ints.
         kinds: the types by these numbers.
         arrays: what keys call an array, by dtype and shape: a dict of negative ints.
+        most_bytes: of an array that is copied at once; larger ones go to Python.
         literals: the bits of floats that programs contain, and their keys.
         locate: notes the user's line in a step.
         number: returns the value of a float that came along, by a dtype.
@@ -51,6 +52,7 @@ class Spec:
     types: dict[Any, int]  # Any: the tracer's
     kinds: list[Any]  # Any: the tracer's
     arrays: dict[Any, int]  # Any: the tracer's
+    most_bytes: int
     literals: tuple[tuple[int, object], ...]
     locate: Callable[[Any], None]
     number: Callable[[float, Any], object]

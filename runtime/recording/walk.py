@@ -18,6 +18,7 @@ from .emit import (
     IMPL,
     LOCALS,
     MISSED,
+    NBYTES,
     NONE,
     OWNER,
     Emitter,
@@ -27,8 +28,6 @@ from .layout import SIZE
 
 _NAMES = ("x code", "y code", "key", "x leaf", "y leaf", "number", "made", "old")
 
-
-_NBYTES = "nbytes"  # interned: it lives as long as this name
 
 
 class Calls(Emitter):
@@ -203,7 +202,7 @@ class Calls(Emitter):
         count = fn.new_label("count")
         fn.cond_br(fn.icmp("ne", fn.load(leaf, PTR), NULL), count, taken)
         fn.start(count)
-        size = call_api(fn, "PyObject_GetAttr", PTR, x, of_object(_NBYTES))
+        size = call_api(fn, "PyObject_GetAttr", PTR, x, of_object(NBYTES))
         self.demand(fn.icmp("ne", size, NULL), "failed")
         nbytes = self.number(size)
         self.drop(size)
