@@ -44,6 +44,7 @@ from .small import failing, regions_run
 from .split import BLOCKS, find_split
 from .structured import structured_contract, structured_factorize
 from .target import Target
+from .turned import turned
 from .views import strip_views
 from .whole import (
     ContractPlan,
@@ -186,6 +187,7 @@ class ModuleBuilder:
         if late:
             made, cells = with_cells(made, unknown)
         elif self.fuse and len(made) <= STRAIGHT:
+            made = turned(made, self.target)
             loops = in_slices(made)  # which may be more: a table has no loops
             made = loops if len(loops) <= STRAIGHT else made
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]

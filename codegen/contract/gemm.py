@@ -264,7 +264,7 @@ class _Gemm:
     ) -> None:
         """Multiply all rows by one block of y; `goon` is 0 where chains start."""
         cut, ints, fn = self.cut, self.ints, self.fn
-        panel = i64(cut.panel)
+        panel = i64(cut.columns(known(self.n)))
 
         def pack_panels() -> None:
             def each(q: Reg, _: list[Reg]) -> list[Reg]:
