@@ -16,9 +16,9 @@ from .plan import KernelPlan
 from .sliced import Made, Run, Sliced, reads_of, stays_inside
 from .whole import ContractPlan
 
-LEAST_MADE = 512 * 1024  # bytes of a map that is made again: less stays in the cache
+LEAST_MADE = 64 * 1024  # bytes of a map that is made again: less stays in the cache
 CHEAP = 8  # its instructions an element
-LEAST_PRODUCT = 8 * 1024 * 1024  # bytes of a product that is made again
+LEAST_PRODUCT = 64 * 1024  # bytes of a product that is made again
 SHORT = 32  # its multiplications an element
 
 Place = int | Run

@@ -245,6 +245,11 @@ class Function(Writer):
         align = align or max(bits_of(value.ty) // 8, 1)
         self.raw(f"store {value.ty} {value.ref}, ptr {ptr.ref}, align {align}")
 
+    def touch(self, ptr: Reg, ty: str) -> None:
+        """Read memory for the sake of reading it."""
+        align = max(bits_of(ty) // 8, 1)
+        self.emit(ty, f"load volatile {ty}, ptr {ptr.ref}, align {align}")
+
     def masked_load(self, ptr: Reg, mask: Reg, ty: str, other: Reg) -> Reg:
         """Load consecutive lanes where the mask holds; `other` elsewhere."""
         name = f"llvm.masked.load.{suffix_of(ty)}.p0"

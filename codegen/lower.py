@@ -47,6 +47,7 @@ from .small import failing, regions_run
 from .split import BLOCKS, find_split
 from .structured import structured_contract, structured_factorize
 from .target import Target
+from .turned import turned
 from .views import strip_views
 from .whole import (
     ContractPlan,
@@ -191,7 +192,7 @@ class ModuleBuilder:
         if late:
             made, cells = with_cells(made, unknown)
         elif self.fuse:
-            made = _with_less(ordered, made, schedule)
+            made = _with_less(ordered, made, schedule, self.target)
         made = [(plan, self._with_room(plan, launch, scratch)) for plan, launch in made]
         made, arena = placed(made, moves=not late, lend=entry and not late)
         names = (*graph.sizes, *late)
@@ -298,23 +299,24 @@ class ModuleBuilder:
 
 
 def _with_less(
-    ordered: Sequence[Item], made: list[Made], schedule: Schedule
+    ordered: Sequence[Item], made: list[Made], schedule: Schedule, target: Target
 ) -> list[Made]:
     """Return the launches, some of them in loops over slices, in less memory."""
-    plain = _sliced(made)
+    plain = _sliced(made, target)
     fewer = with_fewer_residuals(ordered, made, schedule)
     if fewer is made:
         return plain
-    other = _sliced(fewer)
+    other = _sliced(fewer, target)
     sliced = any(x.loop for _, x in plain)
     # loops are there for speed: they stay as they are if memory does not gain by a lot
     share = LESS if sliced else 1
     return other if best_order(other)[1] * share < best_order(plain)[1] else plain
 
 
-def _sliced(made: list[Made]) -> list[Made]:
+def _sliced(made: list[Made], target: Target) -> list[Made]:
     if len(made) > STRAIGHT:
         return made  # a table has no loops
+    made = turned(made, target)
     loops = in_slices(made)  # which may be more
     return loops if len(loops) <= STRAIGHT else made
 

@@ -1,14 +1,17 @@
 """Reductions over earlier axes: the 32 lanes of each column, in memory.
 
 Few columns run side by side, so that memory is read in the order it lies in; of many,
-one chunk after the other. `fold.py` has the law of the lanes.
+one chunk after the other. Of 32 rows or fewer each is a lane of its own, which begins
+with it. `fold.py` has the law of the lanes.
 """
 
 from collections.abc import Callable
+from itertools import product as tuples
 
+from ..ir.sizes import product
 from . import llvm
 from .body import Body
-from .fold import LANES, combine, fold_function
+from .fold import LANES, combine, fold_elements, fold_function
 from .lanes import Lanes, begins_block, has_blocks
 from .llvm import I64 as INT
 from .llvm import Reg, const, const_lanes, vec
@@ -31,6 +34,10 @@ class ColumnReduce:
     def emit(self, body: Body) -> None:
         """Fold the reduced axes for some columns at a time."""
         nest = self.nest
+        rows = product([nest.plan.space[a] for a in nest.plan.reduced])
+        if isinstance(rows, int) and 0 < rows <= LANES:
+            nest.chunks(body, lambda chunk: self._few_rows(chunk, rows))
+            return
         count = nest.plan.space[-1]
         if isinstance(count, int) and nest.width < count:
             count = -(-count // nest.width) * nest.width
@@ -51,6 +58,47 @@ class ColumnReduce:
         self._column_loops(body, lanes, row)
         body.lane_mask = mask
         self._finish(body, lanes.totals)
+
+    def _few_rows(self, body: Body, rows: int) -> None:
+        """Fold rows that have a lane each: in registers, or by a loop of a dear body.
+
+        Lanes that no row is in are not there.
+        """
+        nest = self.nest
+        fn, width, folds = nest.fn, nest.width, nest.folds()
+        mask = body.lane_mask
+        held: list[list[Reg]] = [[] for _ in folds]
+        if rows * nest.cost * len(folds) <= 4 * HEAVY:
+            extents = [nest.plan.space[a] for a in nest.plan.reduced]
+            for numbers in tuples(*[range(e) for e in extents if isinstance(e, int)]):
+                row = body.fork()
+                for axis, number in zip(nest.plan.reduced, numbers, strict=True):
+                    row.vars[axis] = const(INT, number)
+                row.emit_ready()
+                for values, out in zip(held, folds, strict=True):
+                    values.append(row.lanes(out.step))
+                self._store_rest(row)
+        else:
+            types = [register_type(out.dtype, 1) for out in folds]
+            memory = [fn.alloca(ty, rows * width) for ty in types]
+
+            def keep(opened: Body, linear: Reg) -> None:
+                at = fn.mul(linear, const(INT, width))
+                for out, ty, start in zip(folds, types, memory, strict=True):
+                    fn.store(opened.lanes(out.step), fn.gep(start, at, ty))
+                self._store_rest(opened)
+
+            self._loops(body, list(nest.plan.reduced), const(INT, 0), keep)
+            for values, ty, start in zip(held, types, memory, strict=True):
+                for k in range(0, rows * width, width):
+                    at = fn.gep(start, const(INT, k), ty)
+                    values.append(fn.load(at, vec(ty, width)))
+        body.lane_mask = mask
+        for out, values in zip(folds, held, strict=True):
+            made = fold_elements(
+                body.scalar, out.monoid or "", out.dtype, values, width
+            )
+            nest.store_reg(body, out, made, self._kept(), mask)
 
     def _side_by_side(self, body: Body, columns: int) -> None:
         """Fold all columns at once; the last may be there for the lanes alone."""
@@ -188,9 +236,7 @@ class ColumnReduce:
                             chunk.scalar, out.monoid or "", Typed(regs[k], out.dtype),
                             Typed(chunk.lanes(out.step), out.dtype),
                         ).reg  # fmt: skip
-                    for out in nest.plan.outputs:
-                        if out.monoid is None:
-                            nest.store(chunk, out)
+                    self._store_rest(chunk)
             following = fn.add(base, const(INT, LANES))
             fn.phi_edge(base, following, fn.block)
             for phi, reg in zip(phis, regs, strict=True):
@@ -240,17 +286,23 @@ class ColumnReduce:
                 Typed(value, out.dtype),
             ).reg  # fmt: skip
             fn.store(new, at)
+        self._store_rest(body)
+
+    def _store_rest(self, body: Body) -> None:
+        """Store what is not folded."""
         for out in self.nest.plan.outputs:
             if out.monoid is None:
                 self.nest.store(body, out)
 
+    def _kept(self) -> tuple[int, ...]:
+        axes = range(len(self.nest.plan.space))
+        return tuple(k for k in axes if k not in self.nest.plan.reduced)
+
     def _finish(self, body: Body, held: list[Reg]) -> None:
         """Fold the lanes of a chunk of columns and store the results."""
-        reduced = self.nest.plan.reduced
-        kept = tuple(k for k in range(len(self.nest.plan.space)) if k not in reduced)
         for out, memory in zip(self.nest.folds(), held, strict=True):
             value = self._folded(out, memory)
-            self.nest.store_reg(body, out, value, kept, body.lane_mask)
+            self.nest.store_reg(body, out, value, self._kept(), body.lane_mask)
 
     def _folded(self, out: Output, memory: Reg) -> Reg:
         nest = self.nest

@@ -18,7 +18,7 @@ from .scalar import register_type
 if TYPE_CHECKING:
     from .nest import Nest
 
-RING = 4  # vectors of lanes that stay in registers
+RING = 8  # vectors of lanes that stay in registers, of 32; of 16, half of it
 LONG = 16  # chunks from which they do in a loop of known length
 
 
@@ -31,8 +31,9 @@ def is_ringed(nest: "Nest", body: Body, axis: int, by: int) -> bool:
     if nest.lanes is None or axis != nest.axis or not by == nest.width > 1:
         return False
     extent = nest.plan.space[axis]
+    room = RING if nest.target.vector_bits >= 512 else RING // 2
     return (
-        len(nest.lanes.folds) * (LANES // nest.width) <= RING
+        len(nest.lanes.folds) * (LANES // nest.width) <= room
         and not nest.heavy
         and (body.interior or not nest.has_borders())
         and not (isinstance(extent, int) and extent < LONG * nest.width)

@@ -14,7 +14,7 @@ from .again import make_again
 from .memory import Buffer
 from .sliced import Made, Run, Sliced, reads_of, shortened, sliced
 
-LEAST_SAVED = 512 * 1024  # bytes that are read again while they are in the cache
+LEAST_SAVED = 64 * 1024  # bytes that are read again while they are in the cache
 LEAST_A_TURN = 16 * 1024  # the same of one slice
 LARGEST = 1024 * 1024  # bytes of a slice
 MOST_SLICES = 4096

@@ -50,6 +50,12 @@ class Blocking:
         """Columns of a full tile."""
         return self.vectors * self.width
 
+    def columns(self, n: int | None) -> int:
+        """Return how many columns of n a packed line has: few are not filled up."""
+        if n is None or n >= self.panel:
+            return self.panel
+        return max(-(-n // self.width), 1) * self.width
+
     def second_bytes(self, n: int | None = None, k: int | None = None) -> int:
         """Return the bytes of the packed block of an n by k operand, or the most.
 
@@ -57,8 +63,8 @@ class Blocking:
         """
         depth = self.block_k if k is None else min(k, self.block_k)
         columns = self.block_n if n is None else min(n, self.block_n)
-        panels = -(-columns // self.panel)
-        return -(-depth * panels * self.panel * self.size // 64) * 64
+        panel = self.columns(n)
+        return -(-depth * -(-columns // panel) * panel * self.size // 64) * 64
 
     @property
     def strip_bytes(self) -> int:

@@ -7,6 +7,7 @@ in registers; what is left of k, and any other stride, is collected element by e
 from ..llvm import I64, PTR, VOID, Function, Module, Reg, const, undef, vec, width_of
 from .blocking import Blocking
 from .flow import for_range, i64
+from .near import Near
 from .pack import exchange
 
 _PIECE_BYTES = 16
@@ -41,7 +42,8 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
     base = min(8, rows)
     last = fn.sub(m, i64(1))
     whole = fn.and_(k, i64(-piece))
-    whole = fn.select(fn.icmp("eq", sxk, i64(1)), whole, i64(0))
+    along = fn.icmp("eq", sxk, i64(1))
+    whole = fn.select(along, whole, i64(0))
     fresh = fn.icmp("eq", goon, i64(0))
 
     def groups(items: list[Reg]) -> list[list[Reg]]:
@@ -53,7 +55,11 @@ def emit_dots(module: Module, name: str, cut: Blocking) -> str:
             out = fn.insert(out, value, lane)
         return out
 
+    near = Near(module, fn, cut, m, fn.select(along, k, i64(0)), sxi)
+
     def strip(top: Reg, _: list[Reg]) -> list[Reg]:
+        there = fn.smin(fn.sub(m, top), i64(rows))
+        near.bring(fn.gep(x, fn.mul(top, sxi), elem), there)
         ids = [fn.smin(fn.add(top, i64(r)), last) for r in range(base)]
         lines = [_opaque(fn, fn.gep(x, fn.mul(row, sxi), elem)) for row in ids]
         goals = [fn.gep(c, fn.mul(row, sci), elem) for row in ids]

@@ -12,6 +12,7 @@ from ..llvm import I64, PTR, VOID, Function, Module, Reg
 from ..target import Target
 from .blocking import blocking
 from .flow import Ints, for_range, i64, known, when
+from .near import Near
 from .panels import Kernels
 
 # Bytes of the second operand up to which its contiguous rows are read in place.
@@ -20,6 +21,8 @@ IN_PLACE_BYTES = 160 * 1024
 PACK_ROWS = 16
 # Bytes from which a first operand with contiguous rows is packed: it spans many pages.
 _FAR_BYTES = 6 * 1024 * 1024
+# Bytes of a line of an unpacked first operand, of which each row reads a piece.
+_DOWN_BYTES = 4096
 # Rows of an unpacked first operand that go through all panels together.
 _STRIP_ROWS = 64
 
@@ -241,9 +244,20 @@ class _Gemm:
         deep = ints.smax(self.k, i64(1))
         step_k = ints.select(self.pack_y, i64(cut.block_k), deep)
 
+        loose = ints.invert(self.pack_x)
+        across = ints.both(loose, ints.equal(self.sxk, 1))
+        zero, module = i64(0), self.kernels.module
+        self.near = Near(
+            module, fn, cut, self.m, ints.select(across, self.k, zero), self.sxi
+        )
+        down = ints.both(ints.both(loose, self.pack_y), ints.equal(self.sxi, 1))
+        down_by = ints.select(down, self.m, zero)
+        lines = Near(module, fn, cut, self.k, down_by, self.sxk, _DOWN_BYTES)
+
         def slab(p: Reg, _: list[Reg]) -> list[Reg]:
             depth = ints.smin(ints.sub(self.k, p), step_k)
             x = fn.gep(self.x, ints.mul(p, self.sxk), cut.elem)
+            lines.bring(x, depth)
             y = fn.gep(self.y, ints.mul(p, self.syk), cut.elem)
 
             def block(j: Reg, _: list[Reg]) -> list[Reg]:
@@ -264,7 +278,7 @@ class _Gemm:
     ) -> None:
         """Multiply all rows by one block of y; `goon` is 0 where chains start."""
         cut, ints, fn = self.cut, self.ints, self.fn
-        panel = i64(cut.panel)
+        panel = i64(cut.columns(known(self.n)))
 
         def pack_panels() -> None:
             def each(q: Reg, _: list[Reg]) -> list[Reg]:
@@ -328,6 +342,7 @@ class _Gemm:
             fn.call(self.kernels.pack(), VOID, args)
 
         when(fn, self.pack_x, pack_strip)
+        self.near.bring(x, rows, depth)
         packed = self.pack_x
         line, line_k, following = lines
         args = [

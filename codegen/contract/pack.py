@@ -37,7 +37,7 @@ def emit_pack(module: Module, name: str, cut: Blocking) -> str:
         dst[a*d0 + b] = src[a*s0 + b*s1]   for a < n0, b < n1
 
     Where s0 is 1 and s1 is not, d0 must be a multiple of the vector width, and lines
-    are filled up to such a multiple.
+    are filled up to such a multiple, or to 2 more than one.
     """
     ints = (I64, "")
     fn = module.function(
@@ -115,6 +115,25 @@ def _transpose_blocks(fn: Function, cut: Blocking, whole: Reg) -> None:
     elem, width = cut.elem, cut.width
     ty = vec(elem, width)
     last = fn.sub(n1, i64(1))
+    stop = n1
+    if width > 2:
+        # one or two lines need no square: they are interleaved
+        even = fn.and_(n1, i64(-width))
+        few = fn.icmp("ult", fn.sub(fn.sub(n1, even), i64(1)), i64(2))
+        stop = fn.select(few, even, n1)
+        pairs = fn.select(few, whole, i64(0))
+        lines = [fn.gep(src, fn.mul(row, s1), elem) for row in (even, last)]
+        beside = fn.gep(dst, even, elem)
+
+        def pair(a: Reg, _: list[Reg]) -> list[Reg]:
+            x, y = (fn.load(fn.gep(line, a, elem), ty) for line in lines)
+            at = fn.gep(beside, fn.mul(a, d0), elem)
+            for k in range(width):
+                fn.store(fn.shuffle(x, y, [k, width + k]), at)
+                at = fn.gep(at, d0, elem)
+            return []
+
+        for_range(fn, pairs, i64(width), pair)
 
     def strip(b: Reg, _: list[Reg]) -> list[Reg]:
         ids = [fn.smin(fn.add(b, i64(t)), last) for t in range(width)]
@@ -132,4 +151,4 @@ def _transpose_blocks(fn: Function, cut: Blocking, whole: Reg) -> None:
         for_range(fn, whole, i64(width), block)
         return []
 
-    for_range(fn, n1, i64(width), strip)
+    for_range(fn, stop, i64(width), strip)

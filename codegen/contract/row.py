@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..llvm import I64, PTR, VOID, Module, Reg, const, vec
 from .blocking import Blocking
 from .flow import for_range, i64, lanes_below, when
+from .near import Near
 
 _STEPS = 8
 
@@ -70,7 +71,10 @@ def emit_row(module: Module, name: str, cut: Blocking) -> str:
         elif width > 1:
             for_range(fn, n, i64(1), one, start=whole)
 
+    near = Near(module, fn, cut, k, n, syk)
+
     def many(at: Reg, _: list[Reg]) -> list[Reg]:
+        near.bring(fn.gep(y, fn.mul(at, syk), elem), i64(_STEPS))
         sweep(at, _STEPS, fresh=False)
         return []
 

@@ -29,7 +29,6 @@ from .layout import SIZE
 _NAMES = ("x code", "y code", "key", "x leaf", "y leaf", "number", "made", "old")
 
 
-
 class Calls(Emitter):
     """Writes what is called from Python."""
 

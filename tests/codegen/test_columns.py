@@ -28,6 +28,17 @@ def folds(n: Any, columns: int, dtype: DType) -> Graph:
     return m.b.finish("folds", outputs)
 
 
+def few(n: Any, columns: int, dtype: DType) -> Graph:
+    """Folds of n by 3 rows: of a cheap body and of a dear one, with what is stored."""
+    m = Maker(named(n) if isinstance(n, str) else n, dtype)
+    b, x, y = m.b, m.input(2, m.n, 3, columns), m.input(columns)
+    made = b.mul(x, m.over(y, x, 0, 1, 2))
+    dear = b.exp(b.mul(b.sin(x), b.tanh(x)))
+    every = [b.sum(made, axes=(1, 2)), b.max(made, axes=(1, 2))]
+    one = [b.sum(dear, axes=(1,)), b.min(dear, axes=(2,)), dear]
+    return m.b.finish("few", [*every, b.sum(x, axes=(1,)), *one])
+
+
 def arrays_of(graph: Graph, n: int) -> list[Any]:
     rng = np.random.default_rng(n)
     shapes = [
@@ -66,3 +77,20 @@ def test_lanes_stay_in_registers_where_rows_stay_in_the_cache(
     rows: Any, columns: int, held: bool
 ) -> None:
     assert grouped(native(folds(rows, columns, F64))) is held
+
+
+@pytest.mark.parametrize("dtype", [F64, F32])
+@pytest.mark.parametrize("columns", [5, 9, 33])
+def test_few_rows_have_the_bits_of_many(columns: int, dtype: DType) -> None:
+    unknown = native(few("n", columns, dtype))
+    hows = [PLAIN, How(threads=3), How(target=replace(host(), vector_bits=256)),
+            How(target=replace(host(), vector_bits=128, has_masks=False))]  # fmt: skip
+    for n in (2, 5, 10, 11, 31, 32, 33):
+        graph = few(n, columns, dtype)
+        arrays = arrays_of(graph, n)
+        arrays[0][:, 0, 0, :2] = (-0.0, np.nan)
+        arrays[0][:, :, :, 2] = -0.0
+        codes = [unknown, *[native(graph, how) for how in hows]]
+        wanted, *others = guarded([(code, arrays) for code in codes])
+        for how, got in zip(hows, others, strict=True):
+            assert_same_bits(got, wanted, f"{n} rows, {how}")

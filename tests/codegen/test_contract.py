@@ -12,6 +12,7 @@ from pullback.codegen.contract import (
     emit_static_gemm,
     gemm,
     gemm_work_bytes,
+    near,
 )
 from pullback.codegen.target import Target, emit_object, host
 from pullback.runtime.loading import Library
@@ -233,6 +234,30 @@ def test_nothing_beyond_the_arrays_is_touched(name, dtype):
             )
             multiply(name, dtype, a, b, c)
             np.testing.assert_allclose(c, a @ b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_rows_brought_near_change_no_bit_and_nothing_beyond_is_read(dtype, monkeypatch):
+    rng, kind = np.random.default_rng(5), KINDS[dtype]
+    text = host().module()
+    emit_gemm(text, host(), dtype)
+    assert "load volatile" in text.text()
+    monkeypatch.setattr(near, "LARGE", -1)
+    library.cache_clear()
+    for m, n, k in [*SHAPES[4:], (17, 100, 300), (70, 40, 300), (100, 1, 520)]:
+        shapes = (m, k), (k, n)
+        for turns in itertools.product((False, True), repeat=2):
+            kept = [
+                GuardedPages(rng.standard_normal(s[::-1] if t else s).astype(kind))
+                for s, t in zip(shapes, turns, strict=True)
+            ]
+            a, b = (
+                g.array.T if t else g.array for g, t in zip(kept, turns, strict=True)
+            )
+            c = np.full((m, n), 7, kind)
+            multiply("host", dtype, a, b, c)
+            assert c.tobytes() == reference(a, b).tobytes(), (m, n, k, turns)
+    library.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", KINDS)

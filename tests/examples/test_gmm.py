@@ -12,8 +12,11 @@ import numpy as np
 import pullback as pb
 import pytest
 from example_tools import DATA, load, needs_data
+from pullback.codegen.lower import lower
+from pullback.codegen.target import host
 from pullback.ir.adjoint import grad_graph
-from pullback.ir.types import parse_type
+from pullback.ir.passes import pipeline
+from pullback.ir.types import F64, TensorType, parse_type
 from pullback.runtime.aot import compile_ahead
 from pullback.tracer.trace import trace
 
@@ -99,6 +102,20 @@ def taped(arrays: Sequence[Array], gamma: float, m: int) -> Found:
 
 def flat(gradients: Sequence[Array]) -> Array:
     return np.concatenate([np.ravel(g) for g in gradients])
+
+
+@pytest.mark.parametrize(("d", "k"), [(2, 5), (10, 25), (32, 50)])
+def test_nothing_of_all_points_components_and_dimensions_is_kept(
+    d: int, k: int
+) -> None:
+    n = 1000
+    shapes = ((k,), (k, d), (k, d + d * (d - 1) // 2), (n, d))
+    kinds = [TensorType(F64, shape) for shape in shapes]
+    graph = trace(gmm.objective, kinds, ("alphas", "means", "icf", "x"))
+    joint = pipeline.run(grad_graph(graph, [0, 1, 2]))
+    _, (made,) = lower([(joint, "gmm")], host())
+    # the centred points, what they become and their cotangents are of one size
+    assert all(piece < 8 * n * k * d for piece in made.arena.piece)
 
 
 PROGRAM = r"""
