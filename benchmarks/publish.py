@@ -3,7 +3,8 @@
     python benchmarks/publish.py [--rounds 31] [--budget 15] [--peers c,jax] [--cpu]
     python benchmarks/publish.py --render      only write the page from the records
 
-Three runs of run.py, each in a process of its own: one thread, two threads, growth.
+Three runs of run.py, each in a process of its own: one thread, two threads, growth;
+and one of tape.py.
 Records go to benchmarks/published/, and the parts of the page between the marks
 `<!-- NAME -->` and `<!-- /NAME -->` are written from these.
 """
@@ -22,11 +23,12 @@ from workloads import MEANING
 HERE = Path(__file__).parent
 RECORDS = HERE / "published"
 PAGE = HERE.parent / "docs" / "performance.md"
+NAMES = ("one", "two", "growth", "tape")
 PICTURES = {"one": "performance.svg", "growth": "growth.svg"}
 
 
-def parts(one: Any, two: Any, growth: Any) -> dict[str, str]:
-    """Return what the page's marks hold, from the three records."""
+def parts(one: Any, two: Any, growth: Any, tape: Any) -> dict[str, str]:
+    """Return what the page's marks hold, from the four records."""
     return {
         "machine": tables.machine(one),
         "workloads": tables.meanings(one, MEANING),
@@ -39,6 +41,7 @@ def parts(one: Any, two: Any, growth: Any) -> dict[str, str]:
         "triad": tables.triad(growth),
         "growth": tables.growth(growth),
         "bends": tables.bent(growth),
+        "tapes": tables.tapes(tape),
     }
 
 
@@ -70,6 +73,8 @@ def measure(rounds: int, budget: float, peers: str, cpu: bool) -> None:
         if name in PICTURES:
             command += ["--plot", str(PAGE.parent / PICTURES[name])]
         subprocess.run(command, check=True)
+    tape = [sys.executable, str(HERE / "tape.py"), "--json", str(RECORDS / "tape.json")]
+    subprocess.run(tape, check=True)
 
 
 def main() -> None:
@@ -88,8 +93,7 @@ def main() -> None:
         RECORDS.mkdir(exist_ok=True)
         measure(given.rounds, given.budget, given.peers, given.cpu)
     records = [
-        json.loads((RECORDS / f"{name}.json").read_text("utf-8"))
-        for name in ("one", "two", "growth")
+        json.loads((RECORDS / f"{name}.json").read_text("utf-8")) for name in NAMES
     ]
     page = filled(PAGE.read_text("utf-8"), parts(*records))
     PAGE.write_text(page, encoding="utf-8")

@@ -1,12 +1,14 @@
 """What a tape costs, beside PyTorch and MyGrad where they are installed.
 
     python benchmarks/tape.py [scalar] [chain] [record] [sequences] [memory] [steps]
+    python benchmarks/tape.py --json benchmarks/published/tape.json   for the page
 
 Contenders take turns, so that what else the machine does is shared; of several rounds
 the least of each is printed, and ratios are of rounds.
 """
 
 import gc
+import json
 import resource
 import statistics
 import subprocess
@@ -22,6 +24,7 @@ import pullback as pb
 
 ROUNDS = 15
 Run = Callable[[], Any]
+RECORD: list[dict[str, Any]] = []  # what a row of the page says
 
 
 def installed(name: str) -> Any:
@@ -56,8 +59,11 @@ def turns(title: str, contenders: dict[str, Run], count: int) -> None:
             rounds[name].append(microseconds(run, count))
     first = rounds[next(iter(rounds))]
     print(title)
+    row: dict[str, Any] = {"what": title, "unit": "us", "took": {}, "ratio": {}}
+    RECORD.append(row)
     for name, took in rounds.items():
         ratio = statistics.median(t / f for t, f in zip(took, first, strict=True))
+        row["took"][name], row["ratio"][name] = min(took), ratio
         print(f"  {name:<22}{min(took):10.1f} us   {ratio:6.2f} times the first")
 
 
@@ -224,6 +230,16 @@ def sequences() -> None:
                 took[name][half] += time.perf_counter() - begun
     for name, (first, later) in took.items():
         print(f"  {name:<22}first {first:7.3f}   later {later:7.3f}")
+    for half, when in enumerate(("first 200 steps", "next 200 steps")):
+        parts = {name: halves[half] * 1e6 / 200 for name, halves in took.items()}
+        ours_took = parts["pullback"]
+        row = {
+            "what": f"a step of a recurrent cell, lengths 1 to 50, {when}",
+            "unit": "us",
+            "took": parts,
+            "ratio": {name: x / ours_took for name, x in parts.items()},
+        }
+        RECORD.append(row)
 
 
 # -- memory ----------------------------------------------------------------------------
@@ -321,7 +337,22 @@ PARTS: dict[str, Run] = {
     "steps": steps,
 }
 
+PUBLISHED = ("scalar", "chain", "sequences")
+
+
+def publish(path: str) -> None:
+    """Measure what the page says of tapes, and write the record."""
+    for part in PUBLISHED:
+        PARTS[part]()
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"rows": RECORD}, file, indent=1)
+        file.write("\n")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--json"]:
+        publish(sys.argv[2])
+        sys.exit()
     for part in sys.argv[1:] or PARTS:
         if part.startswith("memory of "):
             memory_of(part.removeprefix("memory of "))

@@ -8,6 +8,12 @@ from .session import Record
 BASE = "pullback"
 MARK = "†"
 NONE = "-"
+# contenders of a record of tapes that are ours, and what they add to a title
+OURS = {
+    "pullback": "",
+    "a watched constant": ", of a constant",
+    "a variable": ", of a variable",
+}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -164,6 +170,25 @@ def growth(record: Record) -> str:
         rows.append([f"`{sizes[0]['name']}`", *cells, costs, by_hand])
     head = ["from", "N", "10 N", "100 N", "1,000 N", "a decade costs", "over C, last"]
     return table(head, rows)
+
+
+def tapes(record: Record) -> str:
+    """Return the table of what tapes cost, and what others take for the same."""
+    rows = record["rows"]
+    others = list(dict.fromkeys(n for r in rows for n in r["took"] if n not in OURS))
+    out = []
+    for row in rows:
+        for name in OURS:
+            if name not in row["took"]:
+                continue
+            mine = row["took"][name]
+            what = row["what"] + OURS[name]
+            cells = [
+                f"{figure(row['took'][n] / mine)} times" if n in row["took"] else NONE
+                for n in others
+            ]
+            out.append([what, f"{figure(mine)} {row['unit']}", *cells])
+    return table(["what", "pullback", *others], out)
 
 
 def bent(record: Record) -> str:

@@ -123,3 +123,21 @@ def test_a_square_is_due_a_hundred_times_a_decade() -> None:
     family["family"] = "hess"
     told = [t.split(":")[0] for t in bends(family, record["triad"])]
     assert told == ["`elem_1000` to `elem_10000`", "`elem_10000` to `elem_100000`"]
+
+
+def test_tapes_have_a_row_for_each_of_ours_and_a_column_for_each_other() -> None:
+    rows = [
+        {
+            "what": "y",
+            "unit": "us",
+            "took": {"a watched constant": 2.0, "a variable": 4.0, "PyTorch": 8.0},
+        },
+        {"what": "a step", "unit": "us", "took": {"pullback": 10.0, "MyGrad": 25.0}},
+    ]
+    assert tables.tapes({"rows": rows}).splitlines() == [
+        "| what | pullback | PyTorch | MyGrad |",
+        "| --- | ---: | ---: | ---: |",
+        "| y, of a constant | 2.00 us | 4.00 times | - |",
+        "| y, of a variable | 4.00 us | 2.00 times | - |",
+        "| a step | 10.0 us | - | 2.50 times |",
+    ]

@@ -23,7 +23,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 def test_the_page_is_written_from_the_records() -> None:
     records = [
         json.loads((publish.RECORDS / f"{name}.json").read_text("utf-8"))
-        for name in ("one", "two", "growth")
+        for name in publish.NAMES
     ]
     page = publish.PAGE.read_text("utf-8")
     assert publish.filled(page, publish.parts(*records)) == page
