@@ -181,10 +181,10 @@ def tapes(record: Record) -> str:
         for name in OURS:
             if name not in row["took"]:
                 continue
-            mine = row["took"][name]
+            mine, ratio = row["took"][name], row["ratio"]
             what = row["what"] + OURS[name]
             cells = [
-                f"{figure(row['took'][n] / mine)} times" if n in row["took"] else NONE
+                f"{figure(ratio[n] / ratio[name])} times" if n in ratio else NONE
                 for n in others
             ]
             out.append([what, f"{figure(mine)} {row['unit']}", *cells])

@@ -130,9 +130,15 @@ def test_tapes_have_a_row_for_each_of_ours_and_a_column_for_each_other() -> None
         {
             "what": "y",
             "unit": "us",
-            "took": {"a watched constant": 2.0, "a variable": 4.0, "PyTorch": 8.0},
+            "took": {"a watched constant": 2.0, "a variable": 4.0, "PyTorch": 9.0},
+            "ratio": {"a watched constant": 1.0, "a variable": 2.0, "PyTorch": 4.0},
         },
-        {"what": "a step", "unit": "us", "took": {"pullback": 10.0, "MyGrad": 25.0}},
+        {
+            "what": "a step",
+            "unit": "us",
+            "took": {"pullback": 10.0, "MyGrad": 30.0},
+            "ratio": {"pullback": 1.0, "MyGrad": 2.5},
+        },
     ]
     assert tables.tapes({"rows": rows}).splitlines() == [
         "| what | pullback | PyTorch | MyGrad |",
