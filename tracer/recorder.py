@@ -160,7 +160,10 @@ class Recorder:
                 out = impl(b, *given, **named)
             else:
                 out = impl(b, *given)
-        except (OpTypeError, SizeError) as error:
+        except BaseException as error:
+            trail.leave()  # operands of it have numbers, which no step knows
+            if not isinstance(error, (OpTypeError, SizeError)):
+                raise
             other = instead(impl, args, options)
             if other is not None:
                 return self.call(other, args, options, handle)
