@@ -139,7 +139,7 @@ class Recorder:
                 return made
         loc = self._builder.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
-        key = number = None
+        key = number = step = None
         if trail.walks:
             key, number = trail.key(impl, given, options)
             step = trail.step
@@ -178,7 +178,7 @@ class Recorder:
             self.flush()
             return made
         made = self.wrap(out, given, handle)
-        if key is not None:
+        if key is not None and trail.step is step:
             trail.learn(key, start, made, number)
         return made
 
