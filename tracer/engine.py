@@ -66,9 +66,9 @@ def make_recording(*args: Any) -> Any:
 
 def recording_spec() -> Any:
     """Return the classes that describe it. Any: as `runtime.recording` has them."""
-    from ..runtime.recording import Operator, Spec  # lazy: costs LLVM
+    from ..runtime.recording import Face, Operator, Spec  # lazy: costs LLVM
 
-    return Spec, Operator
+    return Spec, Operator, Face
 
 
 def compile_apart(graph: Graph) -> Program:

@@ -50,6 +50,7 @@ class Quick:
         self.enough = ENOUGH
         self.claim: Callable[[Any, Any], None] | None = None
         self.recording: Any = None  # Any: runtime.recording.Recording
+        self.face: Any = None  # Any: runtime.recording.Face, once there is a recording
         self.faces: list[tuple[type[Tensor], type[Variable]]] = []
         self.natives: list[Native] = []  # those that are made
         self._python: list[tuple[Any, str, Any]] = []  # what was replaced
@@ -64,18 +65,15 @@ class Quick:
     def install(self) -> None:
         """Make the functions, and have tensors use them."""
         self.enough = 1 << 62
-        spec, operator = engine.recording_spec()
-        operators = []
-        for tensor, variable in ((Tensor, Variable), *self.faces):
-            numbers = tensor is Tensor  # beside others they are converted first
-            for name, reflected, impl in _methods():
-                form = getattr(Operators, name)
-                for owner in (tensor,) if numbers else (tensor, variable):
-                    made = operator(
-                        owner, name, impl, tensor, variable, form, reflected,
-                        name == "__neg__", numbers,
-                    )  # fmt: skip
-                    operators.append(made)
+        spec, operator, self.face = engine.recording_spec()
+        faces = [self.of(*pair) for pair in ((Tensor, Variable), *self.faces)]
+        operators = [
+            operator(
+                name, impl, faces, getattr(Operators, name), reflected,
+                name == "__neg__", _is_weak(impl),
+            )
+            for name, reflected, impl in _methods()
+        ]  # fmt: skip
         signs = (0.0, -0.0)
         literals = [x for x in LITERALS if x != 0]
         described = spec(
@@ -101,8 +99,12 @@ class Quick:
         self.recording = made
         self.claim = made.claim
         for op, method in zip(operators, made.methods, strict=True):
-            self._replace(op.owner, op.name, method)
+            self._replace(Tensor, op.name, method)
         self._replace(Tensor, "__del__", made.finalize)
+
+    def of(self, tensor: type[Tensor], variable: type[Variable]) -> Any:
+        """Return a face; beside those of others numbers are converted first."""
+        return self.face(tensor, variable, tensor is Tensor)
 
     def _replace(self, owner: Any, name: str, method: Any) -> None:
         self._python.append((owner, name, owner.__dict__.get(name)))
@@ -131,6 +133,10 @@ def _methods() -> list[tuple[str, bool, Impl]]:
     made = [(f"__{name}__", False, impl) for name, impl in _BINARY.items()]
     made += [(f"__r{name}__", True, impl) for name, impl in _BINARY.items()]
     return [*made, ("__neg__", False, BY_NUMPY[np.negative])]
+
+
+def _is_weak(impl: Impl) -> bool:
+    return getattr(impl, "weak", False)
 
 
 def _literal(x: float) -> tuple[int, object]:
@@ -165,7 +171,7 @@ class Native:
         variable: type[Variable] = Variable,
     ) -> None:
         THROUGH.add(through.__code__)
-        self._given = impl, tensor, variable, tensor is Tensor
+        self._given = impl, tensor, variable
         self.form: Callable[..., Any] = self._first
 
     def _first(self, *args: Any) -> Any:
@@ -173,7 +179,9 @@ class Native:
         recording = QUICK.recording
         if recording is None:
             return None
-        self.form = recording.function(*self._given)
+        impl, tensor, variable = self._given
+        face = QUICK.of(tensor, variable)
+        self.form = recording.function(impl, face, _is_weak(impl))
         QUICK.natives.append(self)
         return self.form(*args)
 

@@ -146,7 +146,7 @@ class Recorder:
                 return made
         loc = self._builder.loc = user_loc(2)
         given = [a._value if type(a) is handle else self.unwrap(a) for a in args]
-        key = number = None
+        key = number = step = None
         if trail.walks:
             key, number = trail.key(impl, given, options)
             step = trail.step
@@ -167,7 +167,10 @@ class Recorder:
                 out = impl(b, *given, **named)
             else:
                 out = impl(b, *given)
-        except (OpTypeError, SizeError) as error:
+        except BaseException as error:
+            trail.leave()  # operands of it have numbers, which no step knows
+            if not isinstance(error, (OpTypeError, SizeError)):
+                raise
             other = instead(impl, args, options)
             if other is not None:
                 return self.call(other, args, options, handle)
@@ -182,7 +185,7 @@ class Recorder:
             self.flush()
             return made
         made = self.wrap(out, given, handle)
-        if key is not None:
+        if key is not None and trail.step is step:
             trail.learn(key, start, made, number)
         return made
 

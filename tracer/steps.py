@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import OpTypeError
 from ..ir.graph import Value
 from ..ir.loc import Loc
 from ..ir.types import DType, TensorType, dtype_of
@@ -94,11 +95,13 @@ def array_code(impl: Callable[..., Any], x: Array) -> int | None:
     at = x.dtype, x.shape
     code = ARRAYS.get(at)
     if code is None:
-        if x.dtype.kind not in "fiub":
-            return None
+        try:
+            kind = TensorType(dtype_of(x.dtype), x.shape)
+        except OpTypeError:
+            return None  # refused where it is recorded, or taken as a complex one
         if len(ARRAYS) >= _MOST_ARRAYS:
             ARRAYS.clear()
-        code = ARRAYS[at] = leaf_code(TensorType(dtype_of(x.dtype), x.shape))
+        code = ARRAYS[at] = leaf_code(kind)
     return code
 
 

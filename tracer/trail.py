@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import OpTypeError
 from ..ir.graph import NO_PARAMS, Node, Value
 from .contracted import Contracted
 from .operators import Operators
@@ -66,7 +67,7 @@ class Trail(Walk):
                     key.append(static(x))
             if options:
                 key += [(name, static(x)) for name, x in options.items()]
-        except Other:
+        except (Other, OpTypeError):  # such a dtype is refused where it is recorded
             self.leave()
             return None, None
         return tuple(key), number

@@ -78,21 +78,20 @@ class Walk:
     def begin(self, tape: object) -> None:
         """Walk from the root: a tape begins to record."""
         self.close()
-        self._start(self._root if self._size <= MOST_STEPS else None)
+        self._start(False)
         self.tape = id(tape)
         self.free = False
 
     def begin_free(self) -> None:
         """Walk outside of tapes, from one look to the next."""
-        self._start(self._free_root if self._size <= MOST_STEPS else None)
+        self._start(True)
         self.tape = 0
         self.free = True
 
-    def _start(self, root: Step | None) -> None:
-        if root is None:
+    def _start(self, free: bool) -> None:
+        if self._size > MOST_STEPS:
             self._root, self._free_root, self._size = Step(), Step(), 0
-            root = self._root
-        self.step = root
+        self.step = self._free_root if free else self._root
         self.walks = True
         self.start = self.end = len(self.nodes)
         self.segment = None
@@ -218,7 +217,10 @@ class Walk:
                 return None
             if x is y and _is_fresh(k):
                 return None  # one value from outside, which keys tell from two
-            after = self.step.after.get((impl, k, m))  # type: ignore[union-attr]
+            step = self.step
+            if step is None:
+                return None  # a tape died, whose last name a read of x or y was
+            after = step.after.get((impl, k, m))
             if after is None:
                 return None
             if _is_fresh(k):
@@ -242,7 +244,10 @@ class Walk:
             k = self._code(impl, x)
             if k is None:
                 return None
-        after = self.step.after.get((impl, k))  # type: ignore[union-attr]
+        step = self.step
+        if step is None:
+            return None  # as above
+        after = step.after.get((impl, k))
         if after is None:
             return None
         if _is_fresh(k):

@@ -18,36 +18,50 @@ from . import emit
 from .layout import Kind, Spec
 from .walk import Calls
 
-__all__ = ["Operator", "Recording", "Spec", "make_recording"]
+__all__ = ["Face", "Operator", "Recording", "Spec", "make_recording"]
 
 _METH_FASTCALL, _METH_NOARGS = 0x80, 0x4
 
 
 @dataclass(frozen=True)
-class Operator:
-    """A method of a class of tensors that records.
+class Face:
+    """Classes of tensors that go together.
 
     Args:
-        owner: the class that gets the method.
-        name: of the method.
-        impl: the function that it calls.
         handle: the class of results, and of operands.
         variable: the class of variables that may be operands.
-        fallback: the method in Python.
-        reflected: whether the other operand comes first.
-        unary: whether there is none.
         numbers: whether numbers and arrays may be the other operand.
     """
 
-    owner: Kind
-    name: str
-    impl: Callable[..., Any]
     handle: Kind
     variable: Kind
+    numbers: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A method of tensors that records.
+
+    It is one for all faces: a class that had its own would be asked first where it
+    stands beside a class that it is made from, which Python's form is not.
+
+    Args:
+        name: of the method.
+        impl: the function that it calls.
+        faces: whose results it makes, by the class of `self`.
+        fallback: the method in Python.
+        reflected: whether the other operand comes first.
+        unary: whether there is none.
+        weak: whether arrays may be the other operand where numbers may.
+    """
+
+    name: str
+    impl: Callable[..., Any]
+    faces: Sequence[Face]
     fallback: Callable[..., Any]
     reflected: bool
     unary: bool
-    numbers: bool
+    weak: bool
 
 
 class _MethodDef(ctypes.Structure):
@@ -85,11 +99,15 @@ class Recording:
         writer = Calls(module, spec, ctypes.addressof(self._record))
         writer.emit()
         for k, op in enumerate(operators):
-            held = self._op(op.impl, op.handle, op.variable, op.fallback, op.numbers)
-            writer.operator(f"op{k}", held, op.reflected, op.unary)
+            ops: list[tuple[Kind, int]] = []
+            for face in op.faces:
+                held = self._op(op.impl, face, op.fallback, op.weak)
+                ops += [(face.handle, held), (face.variable, held)]
+            writer.operator(f"op{k}", ops, op.reflected, op.unary)
         self._library = Library(emit_object_quickly(module.text(), host()))
         self.methods = [
-            self._method(op.owner, op.name, f"op{k}") for k, op in enumerate(operators)
+            self._method(spec.tensor, op.name, f"op{k}")
+            for k, op in enumerate(operators)
         ]
         self.finalize = self._method(spec.tensor, "__del__", "finalize", _METH_NOARGS)
         claim = self._definition("claim", "claim", _METH_FASTCALL)
@@ -97,16 +115,16 @@ class Recording:
         for needed in (self, spec):
             immortal(needed)
 
-    def _op(
-        self, impl: Any, handle: Kind, variable: Kind, fallback: Any, numbers: bool
-    ) -> int:
+    def _op(self, impl: Any, face: Face, fallback: Any, weak: bool) -> int:
         """Return the address of the record of an op."""
-        for needed in (impl, handle, variable, fallback):
+        for needed in (impl, face.handle, face.variable, fallback):
             immortal(needed)
         made = (ctypes.c_uint64 * (emit.OP_BYTES // 8))()
         made[emit.IMPL // 8], made[emit.FALLBACK // 8] = id(impl), id(fallback)
-        made[emit.HANDLE // 8], made[emit.VARIABLES // 8] = id(handle), id(variable)
-        made[emit.NUMBERS // 8] = numbers
+        made[emit.HANDLE // 8] = id(face.handle)
+        made[emit.VARIABLES // 8] = id(face.variable)
+        made[emit.NUMBERS // 8] = face.numbers
+        made[emit.ARRAYS // 8] = face.numbers and weak
         self._ops.append(made)
         return ctypes.addressof(made)
 
@@ -122,14 +140,10 @@ class Recording:
         return _new_method(owner, self._definition(name, symbol, flags))
 
     def function(
-        self,
-        impl: Callable[..., Any],
-        handle: Kind,
-        variable: Kind,
-        numbers: bool = True,
+        self, impl: Callable[..., Any], face: Face, weak: bool
     ) -> Callable[..., Any]:
         """Return what records a function of one or two operands, or returns None."""
-        op = self._op(impl, handle, variable, None, numbers)
+        op = self._op(impl, face, None, weak)
         capsule = _new_capsule(op, None, None)
         made: Callable[..., Any] = _new_function(
             self._definition("walked", "function", _METH_FASTCALL), capsule, None

@@ -17,9 +17,9 @@ from .layout import offsets as offsets_of
 OWNER, ACTIVE, LOCALS = 0, 8, 16  # of the record: thread, walk, what is of the thread
 RECORD_BYTES = 24
 # of an op: the function, the Python form, the class of results, that of variables,
-# whether numbers may stand beside tensors
-IMPL, FALLBACK, HANDLE, VARIABLES, NUMBERS = 0, 8, 16, 24, 32
-OP_BYTES = 40
+# whether numbers may stand beside tensors, and arrays
+IMPL, FALLBACK, HANDLE, VARIABLES, NUMBERS, ARRAYS = 0, 8, 16, 24, 32, 40
+OP_BYTES = 48
 
 MISSED, KNOWN, FRESH, FLOAT = 0, 1, 2, 3  # what an operand is
 
@@ -232,7 +232,8 @@ class Emitter:
     def _operand(self) -> None:
         """operand(walk, x, op, cell of a code, cell of a value) -> what it is.
 
-        The code is owned. The value is not; of an array there is none yet.
+        The code is owned, and so is the value, which there is where it is no array:
+        what runs meanwhile may assign a variable whose read it is.
         """
         self.begin("operand", I32, [PTR] * 5, False)
         fn = self.fn
@@ -247,6 +248,8 @@ class Emitter:
         fn.store(self.keep(found), code)
         fn.ret(const(I32, KNOWN))
         fn.start("fresh")
+        valued = self.same(self.kind(held), of_object(self.spec.value))
+        self.demand(valued, "missed")
         outside = self.same(self.slot(held, self.places.value["node"]), NONE)
         self.demand(outside, "missed")
         cell = self.slot(held, self.places.value["cell"])
@@ -262,7 +265,7 @@ class Emitter:
         self.demand(fn.icmp("ne", number, NULL), "missed")
         minus = fn.sub(const(I64, -1), self.number(number))
         fn.store(self.integer(minus), code)
-        fn.store(held, value)
+        fn.store(self.keep(held), value)
         fn.ret(const(I32, FRESH))
         fn.start("plain")
         numbers = fn.icmp("ne", self.slot(op, NUMBERS), NULL)
@@ -270,6 +273,8 @@ class Emitter:
         is_array = self.same(kind, of_object(capi.ARRAY_TYPE))
         fn.cond_br(is_array, "array", "scalar")
         fn.start("array")
+        arrays = fn.icmp("ne", self.slot(op, ARRAYS), NULL)
+        self.demand(arrays, "missed")
         of_array = fn.call("array_code", PTR, [x])
         self.demand(fn.icmp("ne", of_array, NULL), "missed")
         fn.store(of_array, code)

@@ -5,6 +5,8 @@ every call that is not of the plain kind. All that can send a call there comes b
 the first change, so a call is done here or there, never by halves.
 """
 
+from collections.abc import Sequence
+
 from ...codegen.llvm import I1, I32, I64, PTR, Reg, const
 from ..fastcall import capi
 from ..fastcall.emit import NULL, at, call_api
@@ -24,10 +26,12 @@ from .emit import (
     Emitter,
     of_object,
 )
-from .layout import SIZE
+from .layout import SIZE, Kind
 
-_NAMES = ("x code", "y code", "key", "x leaf", "y leaf", "number", "made", "old")
-
+_NAMES = (
+    "x code", "y code", "key", "after", "x value", "y value", "x leaf", "y leaf",
+    "number", "made",
+)  # fmt: skip
 
 class Calls(Emitter):
     """Writes what is called from Python."""
@@ -41,12 +45,23 @@ class Calls(Emitter):
         self._claim()
         self._finalize()
 
-    def operator(self, name: str, op: int, reflected: bool, unary: bool) -> None:
-        """Write the method of an operator; `op` is the address of its record."""
+    def operator(
+        self, name: str, ops: Sequence[tuple[Kind, int]], reflected: bool, unary: bool
+    ) -> None:
+        """Write the method of an operator.
+
+        `ops` has the addresses of its records, by the class of `self`; of others it is
+        the last.
+        """
         self.begin(name, PTR, [PTR, PTR, I64], True)
-        args = [address_reg(op), *self.fn.args]
-        args += [const(I1, reflected), const(I1, unary)]
-        self.fn.ret(self.fn.call("operator", PTR, args))
+        fn = self.fn
+        kind = self.kind(fn.args[0])
+        op = address_reg(ops[-1][1])
+        for owner, record in ops:
+            mine = self.same(kind, of_object(owner))
+            op = fn.select(mine, address_reg(record), op)
+        args = [op, *fn.args, const(I1, reflected), const(I1, unary)]
+        fn.ret(fn.call("operator", PTR, args))
 
     # -- one op ------------------------------------------------------------------------
 
@@ -61,8 +76,8 @@ class Calls(Emitter):
         op, x, y = fn.args
         cells = {name: fn.alloca(PTR, align=8) for name in _NAMES}
         result = fn.alloca(PTR, align=8)
-        values = [fn.alloca(PTR, align=8) for _ in range(2)]
-        for cell in (*cells.values(), *values):
+        values = [cells["x value"], cells["y value"]]
+        for cell in cells.values():
             fn.store(NULL, cell)
         fn.store(NONE, result)
         walk = fn.call("ready", PTR, [])
@@ -73,6 +88,7 @@ class Calls(Emitter):
         key = self._key(op, y, cells)
         after = self.got(self.slot(step, step_at["after"]), key)
         self.demand(fn.icmp("ne", after, NULL), "done")
+        fn.store(self.keep(after), cells["after"])
         width = self.number(self.slot(after, step_at["width"]))
         ahead = fn.add(self.number(self.slot(walk, walk_at["ahead"])), width)
         count = fn.add(self.number(self.slot(walk, walk_at["end"])), ahead)
@@ -86,12 +102,13 @@ class Calls(Emitter):
         tensor = fn.call("made", PTR, [after, self.slot(op, HANDLE)])
         self.demand(fn.icmp("ne", tensor, NULL), "failed")
         fn.store(tensor, cells["made"])
-        # what was collected meanwhile may have moved the walk
+        # what was collected meanwhile may have moved the walk, or made its nodes
         still = self.same(self.slot(walk, walk_at["step"]), step)
         self.demand(still, "done")
-        for cell, leaf, given in zip(values, ("x leaf", "y leaf"), (x, y), strict=True):
-            self._take(walk, cell, cells[leaf], given, cells["old"])
+        for name, cell, given in zip("xy", values, (x, y), strict=True):
+            self._take(walk, cell, cells[f"{name} leaf"], given)
         self._append(walk, after, cells)
+        ahead = fn.add(self.number(self.slot(walk, walk_at["ahead"])), width)
         self.put(walk, walk_at["ahead"], self.integer(ahead))
         self.put(walk, walk_at["step"], self.keep(after))
         fn.store(tensor, result)
@@ -163,7 +180,7 @@ class Calls(Emitter):
         fn.start(make)
         new = fn.call("leaf", PTR, [x, fn.load(code, PTR)])
         fn.store(new, leaf)
-        fn.store(new, value)
+        fn.store(self.keep(new), value)
         lost = fn.new_label("lost")
         fn.cond_br(fn.icmp("ne", new, NULL), made, lost, likely=True)
         fn.start(lost)
@@ -189,7 +206,7 @@ class Calls(Emitter):
         fn.br("numberless")
         fn.start("numberless")
 
-    def _take(self, walk: Reg, value: Reg, leaf: Reg, x: Reg, old: Reg) -> None:
+    def _take(self, walk: Reg, value: Reg, leaf: Reg, x: Reg) -> None:
         """Number an operand that is a value from outside."""
         fn, walk_at = self.fn, self.places.walk
         take, taken = fn.new_label("take"), fn.new_label("taken")
@@ -254,12 +271,21 @@ class Calls(Emitter):
         self.begin("operator", PTR, [PTR, PTR, PTR, I64, I1, I1], False)
         fn = self.fn
         op, this, args, count, reflected, unary = fn.args
-        stack = fn.alloca(PTR, 2, align=8)
+        stack = fn.alloca(PTR, 3, align=8)
         fn.store(this, stack)
         fn.store(NULL, at(fn, stack, 8))
+        fn.cond_br(fn.icmp("sgt", count, const(I64, 1)), "many", "few")
+        fn.start("many")  # which the Python form refuses
+        for k in range(2):
+            fn.store(fn.load(at(fn, args, 8 * k), PTR), at(fn, stack, 8 * (k + 1)))
+        fn.br("python")
+        fn.start("few")
         fn.cond_br(unary, "unary", "binary")
         fn.start("unary")
-        fn.cond_br(fn.icmp("eq", count, const(I64, 0)), "call", "python")
+        fn.cond_br(fn.icmp("eq", count, const(I64, 0)), "call", "more")
+        fn.start("more")
+        fn.store(fn.load(args, PTR), at(fn, stack, 8))
+        fn.br("python")
         fn.start("binary")
         self.demand(fn.icmp("eq", count, const(I64, 1)), "python")
         other = fn.load(args, PTR)
@@ -280,7 +306,7 @@ class Calls(Emitter):
         fn.start("python")
         form = self.slot(op, FALLBACK)
         given = fn.add(count, const(I64, 1))
-        most = fn.smin(given, const(I64, 2))
+        most = fn.smin(given, const(I64, 3))
         fn.ret(call_api(fn, "PyObject_Vectorcall", PTR, form, stack, most, NULL))
 
     def _function(self) -> None:
@@ -328,7 +354,10 @@ class Calls(Emitter):
         fn, value_at, cell_at = self.fn, self.places.value, self.places.cell
         value = self.slot(fn.args[0], self.places.tensor["_value"])
         self.demand(fn.icmp("ne", value, NULL), "done")
+        valued = self.same(self.kind(value), of_object(self.spec.value))
+        self.demand(valued, "done")
         cell = self.slot(value, value_at["cell"])
+        self.demand(fn.icmp("ne", cell, NONE), "done")
         handles = self.number(self.slot(cell, cell_at["handles"]))
         left = fn.sub(handles, const(I64, 1))
         self.put(cell, cell_at["handles"], self.integer(left))
