@@ -4,8 +4,8 @@
 
 A program is differentiated up to twice, pushed forward or batched, then run by the
 interpreter and natively: as users get it, one op a kernel, with loops as functions, at
-O0, quickly, and with narrow vectors. The first has to agree with the interpreter, the others
-with the first, bit for bit. Steps are tame, so that rounding does not grow.
+O0, quickly, and with narrow vectors. The first has to agree with the interpreter, the
+others with the first, bit for bit. Steps are tame, so that rounding does not grow.
 """
 
 import argparse
