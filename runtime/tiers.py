@@ -126,37 +126,36 @@ def emit_gate(
 
 
 class Improver:
-    """Compiles programs again: those that were asked for, in turn, on one thread.
+    """Compiles programs again: those that were asked for, in turn, on a thread.
 
-    The thread is made when first needed and is gone before the process is. While a
-    process forks, it is outside of LLVM.
+    The thread lives while there is work, and pauses before a process forks or ends:
+    then nothing of ours is in LLVM, nor is there another thread of ours to be seen.
     """
 
     def __init__(self) -> None:
         self._numbers = count(1)
         self._known: WeakValueDictionary[int, Improvable] = WeakValueDictionary()
         self._asked: deque[int] = deque()
+        self._steps: Iterator[None] | None = None  # of the program that is in work
         self._others = 0  # compilations of others that go on
         self._last = monotonic()  # when one ended
-        self._stopped = False
         self._forget()
         self._callback = _Ask(self._ask)
         address = ctypes.cast(self._callback, ctypes.c_void_p).value
         assert address is not None, "a callback has an address"
         self.ask_address = address
         os.register_at_fork(
-            before=lambda: self._inside.acquire(),
-            after_in_parent=lambda: self._inside.release(),
+            before=self._halt,
+            after_in_parent=self._go_on,
             after_in_child=self._forget,
         )
-        atexit.register(self._stop)
+        atexit.register(self._halt)
 
     def _forget(self) -> None:
         """Begin without a thread."""
-        self._inside = threading.Lock()  # held while the thread is in LLVM
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._working = False
+        self._halted = False
 
     def reserve(self) -> int:
         """Return the number of a program that is about to be compiled."""
@@ -184,10 +183,9 @@ class Improver:
 
     def finish(self) -> None:
         """Wait until what was asked for is done."""
+        self._go_on()
         with self._changed:
-            self._changed.wait_for(
-                lambda: not (self._thread and (self._asked or self._working))
-            )
+            self._changed.wait_for(lambda: self._thread is None)
 
     # -- what gates call -----------------------------------------------------------
 
@@ -200,69 +198,81 @@ class Improver:
 
     def _answer(self, number: int, now: int) -> int:
         program = self._known.get(number)
-        if program is None or self._stopped:
+        if program is None:
             return 0
         if now:
             for _ in program.improving():
                 pass
             return program.address
-        with self._changed:
-            self._asked.append(number)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="pullback compiler", daemon=True
-                )
-                self._thread.start()
-            self._changed.notify_all()
+        self._asked.append(number)
+        if not self._halted:
+            self._go_on()
         return 0
 
     # -- the thread ----------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Have a thread where there is work."""
+        with self._changed:
+            self._halted = False
+            if self._thread is None and (self._asked or self._steps):
+                thread = threading.Thread(
+                    target=self._work, name="pullback compiler", daemon=True
+                )
+                thread.start()
+                self._thread = thread
+
+    def _halt(self) -> None:
+        """Let the thread end after the call of LLVM that it is in, and wait for that.
+
+        What it worked on waits for the next one.
+        """
+        with self._changed:
+            self._halted = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _work(self) -> None:
         if sys.platform == "linux":  # where each thread has its own priority
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
-            while True:
-                with self._changed:
-                    self._working = False
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._asked or self._stopped)
-                    if self._stopped:
-                        return
-                    program = self._known.get(self._asked.popleft())
-                    self._working = True
-                if program is not None:
-                    self._improve(program.improving())
-                del program
-        finally:  # the next program that asks begins another one
+            while self._is_calm() and self._has_work():
+                self._step()
+        finally:
             with self._changed:
-                self._thread, self._working = None, False
+                if self._thread is threading.current_thread():
+                    self._thread = None
                 self._changed.notify_all()
 
-    def _improve(self, steps: Iterator[None]) -> None:
-        done = object()
-        while self._is_calm():
-            with self._inside:
-                if next(steps, done) is done:
-                    return
-
     def _is_calm(self) -> bool:
-        """Wait until nobody else compiles; return whether the process goes on."""
+        """Wait until nobody else compiles; return whether to go on."""
         with self._changed:
             for _ in range(PATIENCE):
                 left = CALM if self._others else self._last + CALM - monotonic()
-                if left <= 0 or self._changed.wait_for(lambda: self._stopped, left):
+                if left <= 0 or self._changed.wait_for(lambda: self._halted, left):
                     break
-            return not self._stopped
+            return not self._halted
 
-    def _stop(self) -> None:
-        """End the thread; it is waited for, since nothing may run LLVM at an exit."""
-        self._stopped = True
-        with self._changed:
-            thread = self._thread
-            self._changed.notify_all()
-        if thread is not None:
-            thread.join()
+    def _has_work(self) -> bool:
+        """Begin the next program where none is in work; none left ends the thread."""
+        while self._steps is None:
+            with self._changed:
+                if not self._asked:
+                    self._thread = None  # whoever asks from here on begins another
+                    return False
+                program = self._known.get(self._asked.popleft())
+            if program is not None:
+                self._steps = program.improving()
+        return True
+
+    def _step(self) -> None:
+        steps, self._steps = self._steps, None  # gone if it fails
+        assert steps is not None, "there is work"
+        done = object()
+        if next(steps, done) is not done:
+            self._steps = steps
 
 
 @cache

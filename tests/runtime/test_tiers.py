@@ -252,7 +252,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Improver]:
     monkeypatch.setattr("pullback.runtime.tiers.CALM", 0.0)
     made = Improver()
     yield made
-    made._stop()
+    made._halt()
 
 
 def ask(improver: Improver, number: int, now: int = 0) -> int:
@@ -333,10 +333,36 @@ def test_an_interrupt_while_a_run_waits_for_better_code_stops_the_run(
     assert not made.is_quick
 
 
+def test_work_that_was_halted_goes_on_where_it_was(fresh: Improver) -> None:
+    told: list[int] = []
+    inside, go = threading.Event(), threading.Event()
+
+    def steps() -> Iterator[None]:
+        for k in range(3):
+            told.append(k)
+            if k == 1:
+                inside.set()
+                assert go.wait(60)
+            yield
+
+    program = Steps(steps)
+    ask(fresh, known(fresh, program))
+    assert inside.wait(60)
+    threading.Timer(0.05, go.set).start()
+    fresh._halt()
+    assert told == [0, 1]
+    other = Steps(lambda: iter([told.append(9)]))
+    ask(fresh, known(fresh, other))
+    assert fresh._thread is None
+    fresh._go_on()
+    fresh.finish()
+    assert told == [0, 1, 2, 9]
+
+
 # -- processes -------------------------------------------------------------------------
 
 USED = """
-import os, sys, time
+import os, sys, threading, time
 import numpy as np
 import pullback as pb
 from pullback.runtime.tiers import RUNS, improver
@@ -382,14 +408,16 @@ if not child:
     os._exit(9)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    assert printed(script) == "9\n"
+    assert printed(script, PYTHONWARNINGS="error") == "9\n"
 
 
 def test_the_setting_turns_quick_compilation_off() -> None:
-    script = "use(); import threading; print(threading.active_count())"
+    script = "use(); print(threading.active_count())"
     log = "pullback: value_and_grad of <lambda> is used: compiled fully in"
     assert printed(script, PULLBACK_QUICK="0") == "1\n"
     assert printed(script, PULLBACK_QUICK="1") == "2\n"
+    after = "use(); improver().finish(); print(threading.active_count())"
+    assert printed(after) == "1\n"
     told = printed("use(); improver().finish()", PULLBACK_LOG="compile")
     assert sum(line.startswith(log) for line in told.splitlines()) == 1, told
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pullback.codegen.target import host
+from pullback.codegen.target import QUICK, host
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.errors import OpTypeError
 from pullback.ir.graph import Graph, Value
@@ -58,6 +58,7 @@ def ways() -> dict[str, How]:
         "256 bits with masks": How(target=replace(real, vector_bits=256)),
         "512 bits without masks": How(target=replace(real, has_masks=False)),
         "O0": How(level=0),
+        "quick": How(level=QUICK),
     }
 
 

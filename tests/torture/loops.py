@@ -4,8 +4,8 @@
 
 A program is differentiated up to twice, pushed forward or batched, then run by the
 interpreter and natively: as users get it, one op a kernel, with loops as functions, at
-O0, and with narrow vectors. The first has to agree with the interpreter, the others
-with the first, bit for bit. Steps are tame, so that rounding does not grow.
+O0, quickly, and with narrow vectors. The first has to agree with the interpreter, the
+others with the first, bit for bit. Steps are tame, so that rounding does not grow.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pullback.codegen.target import host
+from pullback.codegen.target import QUICK, host
 from pullback.ir.adjoint import grad_graph
 from pullback.ir.batching import batch_graph
 from pullback.ir.builder import Builder
@@ -222,6 +222,7 @@ def ways() -> dict[str, How]:
         "one op a kernel": How(fuse=False),
         "functions": How(registers=False),
         "O0": How(level=0),
+        "quick": How(level=QUICK),
         "narrow": How(target=narrow, level=1),
     }
 
