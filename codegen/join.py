@@ -11,7 +11,8 @@ O(launches), and a few plans each.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..ir.forms import Reduce
+from ..ir.constant import ArrayConstant
+from ..ir.forms import Literal, Reduce, View
 from ..ir.graph import Value
 from ..ir.sizes import SizeExpr
 from .cost import plan_cost
@@ -54,7 +55,7 @@ class _Leaves:
         while True:
             found = schedule.buffers.get(value)
             if found is not None:
-                if self.key in schedule.again.get(value, ()):
+                if self.key in schedule.again.get(value, ()) or is_number(value):
                     return None
                 made = schedule.home.get(value)
                 if made is None or made < self.key:
@@ -66,6 +67,19 @@ class _Leaves:
             if base is None:
                 return None
             value = base
+
+
+def is_number(value: Value) -> bool:
+    """Return whether a value is one literal number, or that broadcast.
+
+    Where that must lie in memory for others, a loop does without.
+    """
+    node = value.node
+    while node is not None and isinstance(node.primitive.form, View):
+        node = node.operands[0].node
+    if node is None or not isinstance(node.primitive.form, Literal):
+        return False
+    return not isinstance(node.params["value"], ArrayConstant)
 
 
 def _declare(planner: Planner, launch: LoopLaunch, schedule: Schedule) -> None:

@@ -101,12 +101,13 @@ class _Order:
             for b in known:
                 if b in wrote:
                     before.add(wrote[b])
-            # a check writes nothing: who reads what it has checked waits for it
-            for b in written or known:
+            for b in written:
                 if b in wrote:
                     before.add(wrote[b])
                 before.update(read.pop(b, ()))
                 wrote[b] = k
+            if not written:  # a check: who reads what it has checked waits for it
+                wrote.update(dict.fromkeys(known, k))
             for b in known:
                 read.setdefault(b, []).append(k)
             if not all(_is_free(plan) for plan, _ in found[k]):

@@ -72,7 +72,7 @@ class PoolStats:
 class Pool:
     """The addresses of the emitted pool, and its state."""
 
-    __slots__ = ("_handler", "_state", "_trim", "capsule", "free", "malloc")
+    __slots__ = ("_handler", "_state", "_trim", "capsule", "free", "lend", "malloc")
 
     def __init__(self, limit: int) -> None:
         # One word is allocated per field for good: live arrays point here at exit.
@@ -82,6 +82,7 @@ class Pool:
         _emit_pool(module, ctypes.addressof(self._state))
         library = Library(emit_object_quickly(module.text(), host()))
         self.malloc = library.address("pb_pool_malloc")
+        self.lend = library.address("pb_pool_lend")
         self.free = library.address("pb_pool_free")
         self._trim = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(
             library.address("pb_pool_trim")
@@ -162,7 +163,9 @@ def _emit_pool(module: Module, state_address: int) -> None:
     _emit_raw(module)
     _emit_remove(module, state)
     _emit_trim(module, state)
+    _emit_find(module, state)
     _emit_malloc(module, state)
+    _emit_lend(module)
     _emit_free(module, state)
     _emit_calloc(module)
     _emit_realloc(module)
@@ -234,10 +237,32 @@ def _emit_trim(module: Module, state: Reg) -> None:
     fn.ret()
 
 
+def _emit_find(module: Module, state: Reg) -> None:
+    """Emit find(bytes, slack): the youngest block at most so much larger, or NULL."""
+    fn = module.function("find", PTR, [(I64, ""), (I64, "")])
+    need, slack = fn.args
+    count = fn.load(_word(fn, state, _COUNT), I64)
+    fn.br("head")
+    fn.start("head")
+    k = fn.phi(I64, count, "entry")
+    fn.cond_br(fn.icmp("sgt", k, const(I64, 0)), "look", "none")
+    fn.start("look")
+    index = fn.sub(k, const(I64, 1))
+    fn.phi_edge(k, index, "look")
+    capacity = fn.load(fn.gep(_slot(fn, state, index), const(I64, 8)), I64)
+    fn.cond_br(fn.icmp("ule", fn.sub(capacity, need), slack), "take", "head")
+    fn.start("take")
+    _bump(fn, _word(fn, state, _HITS), const(I64, 1))
+    fn.ret(fn.call("remove", PTR, [index]))
+    fn.start("none")
+    fn.ret(Reg("null", PTR))
+
+
 def _emit_malloc(module: Module, state: Reg) -> None:
     """Emit pb_pool_malloc(ctx, bytes): the youngest block that fits, or a new one."""
     fn = module.function("pb_pool_malloc", PTR, [(PTR, ""), (I64, "")], linkage="")
     size = fn.args[1]
+    null = Reg("null", PTR)
     too_big = fn.icmp("ugt", size, const(I64, 1 << 62))
     fn.cond_br(too_big, "none", "sane", likely=False)
     fn.start("sane")
@@ -247,33 +272,46 @@ def _emit_malloc(module: Module, state: Reg) -> None:
     module.declare("llvm.umax.i64", "declare i64 @llvm.umax.i64(i64, i64)")
     up = fn.add(least, fn.sub(grain, const(I64, 1)))
     need = fn.and_(up, fn.sub(const(I64, 0), grain))
-    slack = fn.lshr(need, const(I64, _SLACK))
-    start = fn.select(small, const(I64, 0), fn.load(_word(fn, state, _COUNT), I64))
-    fn.br("head")
-    fn.start("head")
-    k = fn.phi(I64, start, "sane")
-    fn.cond_br(fn.icmp("sgt", k, const(I64, 0)), "look", "fresh")
-    fn.start("look")
-    index = fn.sub(k, const(I64, 1))
-    fn.phi_edge(k, index, "look")
-    capacity = fn.load(fn.gep(_slot(fn, state, index), const(I64, 8)), I64)
-    spare = fn.sub(capacity, need)
-    fn.cond_br(fn.icmp("ule", spare, slack), "take", "head")
+    fn.cond_br(small, "fresh", "held")
+    fn.start("held")
+    found = fn.call("find", PTR, [need, fn.lshr(need, const(I64, _SLACK))])
+    fn.cond_br(fn.icmp("ne", found, null), "take", "fresh")
     fn.start("take")
-    _bump(fn, _word(fn, state, _HITS), const(I64, 1))
-    fn.ret(fn.call("remove", PTR, [index]))
+    fn.ret(found)
     fn.start("fresh")
     missed = fn.select(small, const(I64, 0), const(I64, 1))
     _bump(fn, _word(fn, state, _MISSES), missed)
     block = fn.call("raw", PTR, [need])
-    fn.cond_br(fn.icmp("ne", block, Reg("null", PTR)), "got", "starved", likely=True)
+    fn.cond_br(fn.icmp("ne", block, null), "got", "starved", likely=True)
     fn.start("got")
     fn.ret(block)
     fn.start("starved")
     fn.call("pb_pool_trim", VOID, [const(I64, 0)])
     fn.ret(fn.call("raw", PTR, [need]))
     fn.start("none")
-    fn.ret(Reg("null", PTR))
+    fn.ret(null)
+
+
+def _emit_lend(module: Module) -> None:
+    """Emit pb_pool_lend(ctx, bytes): a block that comes back when a call returns.
+
+    One that nearly fits, else any that is larger: what is mapped already costs nothing.
+    """
+    fn = module.function("pb_pool_lend", PTR, [(PTR, ""), (I64, "")], linkage="")
+    ctx, size = fn.args
+    null = Reg("null", PTR)
+    small = fn.icmp("ult", size, const(I64, POOLED_BYTES))
+    fn.cond_br(small, "other", "near")
+    fn.start("near")
+    found = fn.call("find", PTR, [size, fn.lshr(size, const(I64, _SLACK))])
+    fn.cond_br(fn.icmp("ne", found, null), "take", "any")
+    fn.start("any")
+    larger = fn.call("find", PTR, [size, const(I64, 1 << 62)])
+    fn.cond_br(fn.icmp("ne", larger, null), "take", "other")
+    fn.start("take")
+    fn.ret(fn.merge(PTR, [(found, "near"), (larger, "any")]))
+    fn.start("other")
+    fn.ret(fn.call("pb_pool_malloc", PTR, [ctx, size]))
 
 
 def _emit_free(module: Module, state: Reg) -> None:

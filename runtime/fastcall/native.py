@@ -181,7 +181,7 @@ def _emit_take(module: Module) -> None:
     fn.store(const(I64, 1), at(fn, record, emit.BUSY))
     fn.br("ready")
     fn.start("lent")
-    block = fn.call_ptr(_pool_call("malloc"), PTR, [NULL, size])
+    block = fn.call_ptr(_pool_call("lend"), PTR, [NULL, size])
     fn.store(block, cell)
     fn.cond_br(fn.icmp("ne", block, NULL), "ready", "starved", likely=True)
     fn.start("starved")

@@ -207,6 +207,17 @@ def test_a_block_much_larger_than_asked_is_not_taken(emptied_pool):
 
 
 @native_only
+def test_a_workspace_takes_any_block_that_is_large_enough(emptied_pool):
+    fill_entry((64, 4000), path="native")(1.0)
+    (held, misses) = (emptied_pool.stats().held, emptied_pool.stats().misses)
+    x = np.arange(20_000.0)
+    out = reverse_entry(path="native")(x)
+    np.testing.assert_array_equal(out, x[::-1])
+    assert emptied_pool.stats().misses == misses + 1  # the result is a new one
+    assert (emptied_pool.stats().blocks, emptied_pool.stats().held) == (1, held)
+
+
+@native_only
 def test_many_blocks(emptied_pool):
     call = fill_entry((POOLED_BYTES // 8,), path="native")
     rng = np.random.default_rng(0)

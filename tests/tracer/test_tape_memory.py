@@ -1,72 +1,30 @@
-"""Memory of gradients of deep chains under a tape, and of long loops.
-
-What a chain must keep follows from the records: the result where a rule reads it, else
-the operand, else nothing. A program has that, and what flows: the value that a step
-reads and the one it makes, of the chain and, as the two run abreast, of its adjoint.
-"""
+"""Memory of long loops, and what a tape that has run holds."""
 
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pullback as pb
 import pytest
-from pullback.runtime import compile as native
-from pullback.tracer import engine
 
-DEEP = 25
 ROWS, COLUMNS = 1024, 64
-ARRAY = ROWS * COLUMNS * 8
-FLOW = 4
+FULL = (ROWS, COLUMNS)
 RNG = np.random.default_rng(5)
-WEIGHT = np.eye(COLUMNS) * 0.5
 
 
-# name: the step, the arrays that records keep, and whether weights are sources
-CHAINS: dict[str, tuple[Callable[[Any, Any], Any], int, bool]] = {
-    "relu": (lambda x, w: pb.nn.relu(x), DEEP, False),
-    "tanh": (lambda x, w: pb.tanh(x), DEEP, False),
-    "exp": (lambda x, w: pb.exp(x * 0.1), DEEP, False),
-    "sin": (lambda x, w: pb.sin(x), DEEP - 1, False),  # the first is the argument
-    "sum": (lambda x, w: x + pb.sum(x) * 1e-9, 0, False),
-    "reshape": (lambda x, w: pb.reshape(x, x.shape[::-1]), 0, False),
-    "mul": (lambda x, w: x * w, DEEP - 1, True),
-    "mul by itself": (lambda x, w: x * x, DEEP - 1, False),
-    "matmul": (lambda x, w: x @ WEIGHT, 0, False),
-    "matmul by weights": (lambda x, w: x @ w, DEEP - 1, True),
-}
-
-
-@pytest.mark.parametrize("name", CHAINS)
-def test_a_deep_chain_takes_what_its_records_keep(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step, kept, weighted = CHAINS[name]
-    made: list[Any] = []
-
-    def compiled(graph: Any) -> Any:
-        made.append(native.compile_graph(graph))
-        return made[-1]
-
-    monkeypatch.setattr(engine, "_compiler", [compiled])
-    shape = (COLUMNS, COLUMNS) if "matmul" in name else (ROWS, COLUMNS)
-    weights = [pb.constant(np.eye(*shape) + 0.25) for _ in range(weighted * DEEP)]
-    x = pb.constant(RNG.normal(size=(ROWS, COLUMNS)) * 0.1)
+def test_an_array_that_a_tape_meets_again_is_copied_once() -> None:
+    x, weight = pb.constant(RNG.normal(size=FULL)), RNG.normal(size=(64, 512))
     with pb.GradientTape() as tape:
-        tape.watch([x, *weights])
-        y = x
-        for k in range(DEEP):
-            y = step(y, weights[k] if weighted else None)
-        loss = pb.sum(y)
-        del y
-    found = tape.gradient(loss, [x, *weights])
-    del tape
-    assert np.isfinite(found[0].numpy()).all()
-    (program,) = made
-    assert len(program.graph.outputs) == 1 + len(found)
-    assert program.report().workspace <= 1.1 * (kept + FLOW) * ARRAY
+        tape.watch(x)
+        y, z = x @ weight, x @ weight
+        weight[0, 0] += 1
+        w = x @ weight
+    held = [v._value.node.operands[1].cell.array for v in (y, z, w)]
+    assert held[0] is held[1]
+    assert held[0] is not held[2]
+    assert held[2][0, 0] == held[0][0, 0] + 1
+    assert not held[2].flags.writeable
+    np.testing.assert_allclose(tape.gradient(w, x).numpy()[0], weight.sum(axis=1))
 
 
 LOOPS = """
