@@ -84,6 +84,14 @@ class Options:
 DEFAULT = Options()
 
 
+def _largest_piece(lowered: Lowered) -> int | None:
+    """Return the bytes of the largest piece of a workspace; None where not known."""
+    known = [x for x in lowered.arena.piece if isinstance(x, int)]
+    if len(known) < len(lowered.arena.piece) or lowered.regions or lowered.cells:
+        return None
+    return max(known, default=0)
+
+
 class Program:
     """A graph as machine code of this process."""
 
@@ -125,6 +133,7 @@ class Program:
             call_path=call_path(),
             seconds=self.seconds,
             threads=threads_text(self.threads),
+            largest=_largest_piece(self.lowered),
         )
 
     def entry(
