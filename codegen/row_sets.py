@@ -57,6 +57,8 @@ ROWS = Primitive(
     sparsity="dense",
     domain=Domain(-1, 1),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(),
     doc="Part of a program, row by row.",
 )

@@ -122,6 +122,8 @@ custom = Primitive(
     sparsity="dense",
     domain=Domain(-1.0, 1.0),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(),
     doc="Values whose derivatives a rule of the user makes.",
 )

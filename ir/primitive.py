@@ -13,6 +13,8 @@ import numpy as np
 
 from .forms import Form
 from .graph import Value
+from .matrix_rules import MatrixRules
+from .sum_rules import SumRules
 from .types import TensorType
 
 
@@ -98,6 +100,8 @@ class Primitive:
         sparsity: how its Jacobian is filled: diagonal, linear, dense or selection.
         domain: where it is smooth; one for all operands or one each.
         kinks: the convention at points where it is not, in words.
+        matrix: where zeros of matrices go and what of them is read, or None.
+        sums: how a sum of its result is one of its operands, or None.
         samples: calls for the generated tests, beyond those the form implies.
         doc: one sentence for the user.
     """
@@ -118,6 +122,8 @@ class Primitive:
     sparsity: str
     domain: Domain | tuple[Domain, ...]
     kinks: str
+    matrix: MatrixRules | None
+    sums: SumRules | None
     samples: "tuple[Sample, ...]"
     doc: str
 

@@ -33,6 +33,7 @@ class ProgramReport:
         call_path: `native`, or `ctypes: ` and the reason.
         seconds: what each stage of compilation took.
         threads: how many run the kernels that are split; why, where it is one for good.
+        largest: bytes of the largest piece of the workspace; None where none is known.
     """
 
     operations: int
@@ -41,6 +42,7 @@ class ProgramReport:
     call_path: str
     seconds: Mapping[str, float]
     threads: str = "1"
+    largest: int | None = None
 
     @property
     def launches(self) -> int:

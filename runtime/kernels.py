@@ -42,3 +42,11 @@ def _inner(lowered: Lowered, plan: AnyPlan) -> tuple[Kernel, ...]:
         return ()
     symbols = dict.fromkeys(call.symbol.removeprefix("pb_") for call in plan.regions)
     return tuple([k for name in symbols for k in kernels_of(lowered.regions[name])])
+
+
+def largest_piece(lowered: Lowered) -> int | None:
+    """Return the bytes of the largest piece of a workspace; None where not known."""
+    known = [x for x in lowered.arena.piece if isinstance(x, int)]
+    if len(known) < len(lowered.arena.piece) or lowered.regions or lowered.cells:
+        return None
+    return max(known, default=0)

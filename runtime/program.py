@@ -49,7 +49,7 @@ from .fastcall import (
     make_entry,
     redirect,
 )
-from .kernels import kernels_of
+from .kernels import kernels_of, largest_piece
 from .loading import Library
 from .printing import Printer
 from .threads import threads_text
@@ -147,6 +147,7 @@ class Program:
             call_path=call_path(),
             seconds=self.seconds,
             threads=threads_text(self.threads),
+            largest=largest_piece(self.lowered),
         )
 
     def entry(

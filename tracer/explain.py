@@ -6,7 +6,7 @@ was compiled from.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..ir.graph import Value
@@ -99,13 +99,23 @@ class Explanation:
             alike: dict[Any, list[Decision]] = {}  # a loop makes one value many times
             for d in self.of_fate(fate):
                 alike.setdefault((d.op, d.type, _place(d)), []).append(d)
-            found = [_decision(group) for group in alike.values()]
+            found = [_decision(g, self._is_nowhere(g[0])) for g in alike.values()]
             lines += [f"  {text}" for text in found[:_SHOWN]]
             lines += _more(len(found))
         pruned = Counter(d.op for d in self.of_fate(Fate.PRUNED))
         ops = ", ".join(f"{n} {op}" for op, n in pruned.most_common())
         lines.append(f"  pruned: {pruned.total()} forward values{ops and f' ({ops})'}")
         return lines
+
+    def _is_nowhere(self, kept: Decision) -> bool:
+        """Return whether a kept value is larger than anything that lies in memory.
+
+        Kernels make it where they read it then, all at once or slice by slice.
+        """
+        largest, size = self.program.largest, kept.bytes
+        if kept.fate is not Fate.KEPT or largest is None or isinstance(size, SizeExpr):
+            return False
+        return size > largest and str(kept.type) not in self.outputs
 
 
 def _all_kernels(kernels: Sequence[Kernel]) -> list[Kernel]:
@@ -133,7 +143,7 @@ def _place(d: Decision) -> str:
     return str(d.loc) if d.loc is not None else ""
 
 
-def _decision(group: "list[Decision]") -> str:
+def _decision(group: "list[Decision]", nowhere: bool) -> str:
     """Return the text of values of one op, type and line."""
     d = group[0]
     where = f"  {d.loc}" if d.loc is not None else ""
@@ -141,7 +151,8 @@ def _decision(group: "list[Decision]") -> str:
     shown = f"  {source}" if source else ""
     times = f"{len(group)} x " if len(group) > 1 else ""
     total = d.bytes * len(group)
-    return f"{d.fate.value} {times}{d.op} {d.type}, {total} bytes{where}{shown}"
+    size = f"{total} bytes{', never whole in memory' * nowhere}"
+    return f"{d.fate.value} {times}{d.op} {d.type}, {size}{where}{shown}"
 
 
 def explain(
@@ -165,6 +176,8 @@ def explain(
     graph, program = made.graph, made.program
     assert program is not None, "compiled"
     report = program.report()
+    if not made.primals:  # what a pullback keeps lies in memory of its own
+        report = replace(report, largest=None)
     inputs = tuple(
         (graph.names[k], str(graph.inputs[k].type)) for k in range(len(made.arrays))
     )

@@ -7,6 +7,7 @@ import numpy as np
 from ..builder import Builder
 from ..graph import Value
 from ..primitive import Domain
+from . import matrices, sums
 from .factory import accept_float, elementwise
 
 NUMBERS = "fiu"
@@ -21,6 +22,8 @@ neg = elementwise(
     scalar=lambda s, x: s.neg(x),
     partials=lambda b, y, x: (-1.0,),
     exact=True,
+    matrix=matrices.NEGATES,
+    sums=sums.LINEAR,
     doc="Negative of each element.",
 )
 add = elementwise(
@@ -30,6 +33,8 @@ add = elementwise(
     scalar=lambda s, x, y: s.add(x, y),
     partials=lambda b, out, x, y: (1.0, 1.0),
     exact=True,
+    matrix=matrices.ADDS,
+    sums=sums.LINEAR,
     doc="Sum of two arrays. Added to a product of floats it is one fma.",
 )
 
@@ -52,6 +57,8 @@ sub = elementwise(
     partials=lambda b, out, x, y: (1.0, -1.0),
     jvp=_sub_jvp,
     exact=True,
+    matrix=matrices.SUBTRACTS,
+    sums=sums.LINEAR,
     doc="Difference of two arrays. With a product of floats it is one fma.",
 )
 mul = elementwise(
@@ -62,6 +69,8 @@ mul = elementwise(
     scalar=lambda s, x, y: s.mul(x, y),
     partials=lambda b, out, x, y: (y, x),
     exact=True,
+    matrix=matrices.MULTIPLIES,
+    sums=sums.PRODUCT,
     doc="Product of two arrays.",
 )
 div = elementwise(
@@ -74,6 +83,7 @@ div = elementwise(
     exact=True,
     domain=(Domain(-3.0, 3.0), POSITIVE),
     kinks="Where y is 0 the cotangents are 0 if the cotangent of the result is.",
+    matrix=matrices.DIVIDES,
     doc="Quotient of two arrays, always of floats.",
 )
 
@@ -90,6 +100,8 @@ fma = elementwise(
     evaluate=_fma_evaluate,
     scalar=lambda s, x, y, z: s.fma(x, y, z),
     partials=lambda b, out, x, y, z: (y, x, 1.0),
+    matrix=matrices.MULTIPLIES_AND_ADDS,
+    sums=sums.PRODUCT_AND_TERM,
     doc="x * y + z of floats, rounded once.",
 )
 square = elementwise(
@@ -110,6 +122,7 @@ abs_ = elementwise(
     exact=True,
     domain=Domain(-3.0, 3.0, away=(0.0,)),
     kinks="At 0 the derivative is 0.",
+    matrix=matrices.KEEPS,
     doc="Absolute value.",
 )
 sign = elementwise(
@@ -121,6 +134,7 @@ sign = elementwise(
     exact=True,
     domain=Domain(-3.0, 3.0, away=(0.0,)),
     kinks="The derivative is 0 everywhere, 0 included; the result stays connected.",
+    matrix=matrices.KEEPS,
     doc="-1, 0 or 1; NaN of NaN.",
 )
 
@@ -202,5 +216,6 @@ mask_mul = elementwise(
     vjp=_mask_mul_vjp,
     exact=True,
     kinks="The derivatives are masked products too: 0 where their cotangent is 0.",
+    matrix=matrices.MULTIPLIES_MASKED,
     doc="ct * local, and 0 where ct is 0 whatever local is.",
 )

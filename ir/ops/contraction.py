@@ -155,6 +155,8 @@ contract = Primitive(
     sparsity="dense",
     domain=Domain(-2.0, 2.0),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(
         Sample(((None,), (None,)), {"lhs": "k", "rhs": "k", "out": ""}),
         Sample(((None, 3), (3, 2)), {"lhs": "ik", "rhs": "kj", "out": "ij"}),

@@ -311,6 +311,8 @@ def _record(
         sparsity="dense",
         domain=Domain(-1, 1),
         kinks="Those of the regions that run.",
+        matrix=None,
+        sums=None,
         samples=(),
         doc=doc,
     )

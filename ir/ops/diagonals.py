@@ -11,6 +11,7 @@ from ..primitive import Sample
 from ..promote import Operand, op_error
 from ..sizes import SizeExpr, smax, smin
 from ..types import I64, TensorType
+from . import matrices
 from .axes import as_value, one_axis
 from .factory import moving, type_error
 from .leading import Size
@@ -136,5 +137,6 @@ diagonal = moving(
         Sample(((2, None, 4),), {"offset": -1, "axis1": 2, "axis2": 0}),
         Sample(((3, 2, None),), {"offset": -1, "axis1": 0, "axis2": 2}),
     ),
+    matrix=matrices.READS_DIAGONAL,
     doc="Elements i, i + offset of two axes, as a last axis.",
 )

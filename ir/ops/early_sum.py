@@ -7,13 +7,13 @@ they are built, so results do not depend on which passes run.
 """
 
 from ..builder import Builder
+from ..forms import Contract
 from ..graph import Value
 from ..sizes import product
-from ..types import Shape
+from ..sum_rules import Axes, SumRules
 
 MOST_TERMS = 8  # that a cotangent is taken apart into
-
-Axes = tuple[int, ...]
+NO_RULES = SumRules()
 
 
 def early_sum(b: Builder, x: Value, axes: Axes) -> Value:
@@ -40,26 +40,21 @@ def _gains(x: Value, axes: Axes) -> bool:
     return False
 
 
+def _rules(x: Value) -> SumRules:
+    node = x.node
+    return (node.primitive.sums if node is not None else None) or NO_RULES
+
+
 def _terms(x: Value, axes: Axes) -> list[tuple[Value, Axes]]:
     """Return what x is a sum of up to signs and order, products left out."""
-    node = x.node
-    if node is None:
-        return []
-    name = node.primitive.name
-    if name == "transpose":
-        return [(node.operands[0], tuple(sorted(node.params["axes"][a] for a in axes)))]
-    if name == "reshape":
-        (inner,) = node.operands
-        return [(inner, axes)] if inner.type == x.type else []
-    if name == "fma":
-        return [(node.operands[2], axes)]
-    return [(y, axes) for y in node.operands] if name in ("neg", "add", "sub") else []
+    terms = _rules(x).terms
+    return [] if terms is None or x.node is None else terms(x.node, axes)
 
 
 def _side(x: Value, axes: Axes) -> int | None:
     """Return which operand of a product may be summed first; None where neither."""
     node = x.node
-    if node is None or node.primitive.name != "contract":
+    if node is None or not isinstance(node.primitive.form, Contract):
         return None
     out = node.params["out"]
     gone = {out[a] for a in axes}
@@ -87,20 +82,10 @@ def _summed(b: Builder, x: Value, axes: Axes) -> Value:
     node = x.node
     if node is None or not _gains(x, axes):
         return _scaled(b, x, axes)
-    terms = [_summed(b, *term) for term in _terms(x, axes)]
-    name = node.primitive.name
-    made: Value
-    if name == "fma":
-        scaled = b.mul(node.operands[0], node.operands[1])
-        made = b.add(_scaled(b, scaled, axes), *terms)
-    elif name == "transpose":
-        order = [p for k, p in enumerate(node.params["axes"]) if k not in axes]
-        made = b.transpose(*terms, axes=tuple(sorted(order).index(p) for p in order))
-    elif name == "reshape":
-        (made,) = terms
-    else:
-        made = b.op(name, *terms)
-    return made
+    made = [_summed(b, *term) for term in _terms(x, axes)]
+    joined = _rules(x).joined
+    assert joined is not None, f"{node.primitive.name} has terms and joins no sums"
+    return joined(b, node, axes, made, _scaled)
 
 
 def _of_sum(b: Builder, x: Value, axes: Axes, side: int) -> Value:
@@ -122,9 +107,9 @@ def _scaled(b: Builder, x: Value, axes: Axes) -> Value:
     """Return the sum of x over axes, a factor all summed elements share taken out."""
     node = x.node
     made: Value
-    if node is not None and node.primitive.name == "mul":
+    if node is not None and _rules(x).multiplies:
         for k in (0, 1):
-            factor = _without(b, node.operands[k], axes)
+            factor = _shared(b, node.operands[k], axes)
             if factor is not None:
                 made = b.mul(b.sum(node.operands[1 - k], axes=axes), factor)
                 return made
@@ -132,17 +117,7 @@ def _scaled(b: Builder, x: Value, axes: Axes) -> Value:
     return made
 
 
-def _without(b: Builder, x: Value, axes: Axes) -> Value | None:
+def _shared(b: Builder, x: Value, axes: Axes) -> Value | None:
     """Return a value that is the same along axes without them; None of any other."""
-    node = x.node
-    if node is None or node.primitive.name != "broadcast_to":
-        return None
-    (inner,) = node.operands
-    offset = x.type.rank - inner.type.rank
-    own: Shape = inner.type.shape
-    if any(a >= offset and own[a - offset] != 1 for a in axes):
-        return None
-    shape = tuple(d for k, d in enumerate(own) if k + offset not in axes)
-    made: Value = inner if shape == own else b.reshape(inner, shape=shape)
-    wanted = tuple(d for k, d in enumerate(x.type.shape) if k not in axes)
-    return b.broadcast(made, wanted)
+    shared = _rules(x).shared
+    return None if shared is None or x.node is None else shared(b, x.node, axes)

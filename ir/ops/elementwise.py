@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import NON_DIFFERENTIABLE, Cost, Domain
+from . import matrices
 from .factory import elementwise
 
 SLOW = Cost.TRANSCENDENTAL
@@ -62,6 +63,7 @@ sqrt = elementwise(
     exact=True,
     domain=POSITIVE,
     kinks="At 0 the cotangent is inf, or 0 where the cotangent of the result is 0.",
+    matrix=matrices.KEEPS,
     doc="Square root.",
 )
 sin = elementwise(

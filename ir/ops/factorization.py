@@ -10,6 +10,7 @@ from typing import Any
 from ..builder import Builder
 from ..forms import Factorize
 from ..graph import Value
+from ..matrix_rules import MatrixRules
 from ..primitive import (
     DERIVED,
     Accept,
@@ -27,6 +28,7 @@ from ..primitive import (
 from ..promote import Operand, cast_to, common_dtype
 from ..sizes import SizeExpr, product
 from ..types import I64, TensorType
+from . import matrices
 from .axes import as_value
 from .factorization_parts import less, on_diagonal, part, solve, times, turned
 from .factorization_reference import (
@@ -100,6 +102,7 @@ def _record(
     doc: str,
     batch: BatchRule | Rule = DERIVED,
     kinks: str = "",
+    matrix: MatrixRules | None = None,
 ) -> Primitive:
     return Primitive(
         name=name,
@@ -118,6 +121,8 @@ def _record(
         sparsity="dense",
         domain=Domain(-1.0, 1.0),
         kinks=kinks,
+        matrix=matrix,
+        sums=None,
         samples=samples,
         doc=doc,
     )
@@ -223,6 +228,7 @@ triangular_solve = _record(
         _triangle((None, None), (None, 5), transpose=True, unit=True),
         _triangle((None, 5, 5), (None, 5, 2), lower=True, unit=True),
     ),
+    matrix=matrices.SOLVES,
     doc="Solution of a triangular system; raises where its diagonal has a 0.",
 )
 
@@ -280,6 +286,7 @@ cholesky = _record(
         Sample(((2, 2, None, None),), {}, make=positive_definite),
     ),
     kinks="Only the lower triangle is read, and the cotangent is 0 above it.",
+    matrix=matrices.FACTORS,
     doc="Lower triangle l of x = l l.T; raises where x is not positive definite.",
 )
 

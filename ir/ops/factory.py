@@ -14,6 +14,7 @@ from ..builder import Builder
 from ..errors import OpTypeError
 from ..forms import Form, Map, ScalarBody
 from ..graph import Value
+from ..matrix_rules import MatrixRules
 from ..primitive import (
     DERIVED,
     NON_DIFFERENTIABLE,
@@ -31,6 +32,7 @@ from ..primitive import (
     VjpRule,
 )
 from ..promote import Operand, accept_ufunc, common_dtype, lift, op_error
+from ..sum_rules import SumRules
 from ..types import BOOL, DType, TensorType
 
 # (builder, result, *operands, **params) -> local derivative an operand, None for none
@@ -142,6 +144,8 @@ def elementwise(
     kinks: str = "",
     samples: tuple[Sample, ...] | None = None,
     arity: int | None = None,
+    matrix: MatrixRules | None = None,
+    sums: SumRules | None = None,
 ) -> Primitive:
     """Return the record of an elementwise op.
 
@@ -166,6 +170,8 @@ def elementwise(
         kinks: the convention where it is not.
         samples: calls for the generated tests; vectors of floats by default.
         arity: the number of operands; needed only where no ufunc is mirrored.
+        matrix: where zeros of matrices go; None hands nothing on.
+        sums: how a sum of the result is one of operands; None where it is not.
     """
     first = mirrors[0] if mirrors else None
     ufunc = first if isinstance(first, np.ufunc) else None
@@ -201,6 +207,8 @@ def elementwise(
         sparsity="diagonal",
         domain=domain,
         kinks=kinks,
+        matrix=matrix,
+        sums=sums,
         samples=(Sample(((None,),) * count, {}),) if samples is None else samples,
         doc=doc,
     )
@@ -221,6 +229,8 @@ def moving(
     tf_name: str | None = "",
     effects: frozenset[Effect] = NO_EFFECTS,
     cost: Cost = Cost.CHEAP,
+    matrix: MatrixRules | None = None,
+    sums: SumRules | None = None,
 ) -> Primitive:
     """Return the record of an op that moves elements and computes nothing.
 
@@ -243,6 +253,8 @@ def moving(
         sparsity="selection",
         domain=AROUND_ZERO,
         kinks="",
+        matrix=matrix,
+        sums=sums,
         samples=samples,
         doc=doc,
     )

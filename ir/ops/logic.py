@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from ..band import Band
 from ..builder import Builder
 from ..graph import Value
 from ..primitive import NON_DIFFERENTIABLE, Accept, Domain, Sample
 from ..promote import Operand, common_dtype, lift, op_error
 from ..types import BOOL, F64, DType, TensorType, dtype_of
+from . import matrices
 from .axes import as_value
 from .factory import elementwise, map_type, type_error
 
@@ -26,6 +28,7 @@ eq = elementwise(
     scalar=lambda s, x, y: s.eq(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.compares(lambda d: Band(d, d), lambda d: Band(d, d)),
     doc="Whether x equals y; NaN equals nothing.",
 )
 ne = elementwise(
@@ -48,6 +51,7 @@ lt = elementwise(
     scalar=lambda s, x, y: s.lt(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.compares(lambda d: Band(None, d - 1), lambda d: Band(d + 1, None)),
     doc="Whether x is below y.",
 )
 le = elementwise(
@@ -59,6 +63,7 @@ le = elementwise(
     scalar=lambda s, x, y: s.le(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.compares(lambda d: Band(None, d), lambda d: Band(d, None)),
     doc="Whether x is at most y.",
 )
 gt = elementwise(
@@ -70,6 +75,7 @@ gt = elementwise(
     scalar=lambda s, x, y: s.gt(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.compares(lambda d: Band(d + 1, None), lambda d: Band(None, d - 1)),
     doc="Whether x is above y.",
 )
 ge = elementwise(
@@ -81,6 +87,7 @@ ge = elementwise(
     scalar=lambda s, x, y: s.ge(x, y),
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.compares(lambda d: Band(d, None), lambda d: Band(None, d)),
     doc="Whether x is at least y.",
 )
 
@@ -233,6 +240,7 @@ select = elementwise(
     exact=True,
     kinks="The branch that is not taken has cotangent 0.",
     samples=(Sample(((None,),) * 3, {}, ("bool", "f", "f"), ((0, 0, 2),)),),
+    matrix=matrices.SELECTS,
     doc="x where the condition holds, y elsewhere.",
 )
 
@@ -289,6 +297,7 @@ cast = elementwise(
         Sample(((None,),), {"dtype": F64}, ("i32",), ((0, -9, 9),)),
         Sample(((None,),), {"dtype": F64}, ("bool",), ((0, 0, 2),)),
     ),
+    matrix=matrices.CASTS,
     doc="The array in another dtype, converted as NumPy's astype does.",
 )
 
@@ -324,6 +333,7 @@ hold = elementwise(
     vjp=lambda b, ct, out, x, late: [ct, None],
     jvp=_hold_jvp,
     exact=True,
+    matrix=matrices.KEEPS,
     doc="The first operand, computed after the second, whose value does not matter.",
 )
 
@@ -340,5 +350,6 @@ stop_gradient = elementwise(
     scalar=lambda s, x: x,
     partials=NON_DIFFERENTIABLE,
     exact=True,
+    matrix=matrices.KEEPS,
     doc="The array itself; no cotangent flows through.",
 )

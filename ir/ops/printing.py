@@ -118,6 +118,8 @@ print_ = Primitive(
     sparsity="dense",
     domain=Domain(-1, 1),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(),
     doc="Writes values into a text, when it is its turn.",
 )

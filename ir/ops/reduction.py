@@ -76,6 +76,8 @@ def _reduction(
         sparsity=sparsity,
         domain=domain,
         kinks=kinks,
+        matrix=None,
+        sums=None,
         samples=samples,
         doc=doc,
     )

@@ -140,6 +140,8 @@ def _scan(
         sparsity="linear" if name == "cumsum" else "dense",
         domain=domain,
         kinks="",
+        matrix=None,
+        sums=None,
         samples=samples,
         doc=doc,
     )

@@ -120,6 +120,8 @@ def _scattering(
         sparsity="selection" if monoid == "last" else "dense",
         domain=domain,
         kinks=kinks,
+        matrix=None,
+        sums=None,
         samples=(
             Sample(
                 ((None,), (None,), (5,)), {"axis": 0}, ("f", "i64", "f"), ((1, -5, 5),)

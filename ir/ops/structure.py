@@ -47,6 +47,8 @@ constant = Primitive(
     sparsity="diagonal",
     domain=Domain(-1, 1),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(),
     doc="A number or a size in every element, or an array known when traced.",
 )
@@ -84,6 +86,8 @@ iota = Primitive(
     sparsity="diagonal",
     domain=Domain(-1, 1),
     kinks="",
+    matrix=None,
+    sums=None,
     samples=(),
     doc="The position of each element along one axis.",
 )

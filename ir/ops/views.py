@@ -17,6 +17,7 @@ from ..primitive import Sample
 from ..promote import Operand, op_error
 from ..sizes import floordiv, product
 from ..types import Shape, TensorType
+from . import matrices, sums
 from .axes import (
     agree,
     as_shape,
@@ -110,6 +111,8 @@ broadcast_to = moving(
         Sample(((),), {"shape": lambda n: (n,)}),
         Sample(((None, 1),), {"shape": lambda n: (2, n, 3)}),
     ),
+    matrix=matrices.KEEPS_MATRICES,
+    sums=sums.REPEATS,
     doc="The array repeated along new axes and axes of size 1.",
 )
 
@@ -185,6 +188,7 @@ reshape = moving(
         Sample(((None,),), {"shape": lambda n: (n, 1)}),
         Sample(((),), {"shape": (1, 1)}),
     ),
+    sums=sums.RESHAPES,
     doc="The elements in C order under another shape; one size may be -1.",
 )
 
@@ -246,6 +250,8 @@ transpose = moving(
         Sample(((2, None, 3),), {"axes": (2, 0, 1)}),
         Sample(((),), {"axes": ()}),
     ),
+    matrix=matrices.PERMUTES,
+    sums=sums.PERMUTES,
     doc="The axes in another order; reversed where none is given.",
 )
 
@@ -300,6 +306,7 @@ expand_dims = moving(
         Sample(((None, 2),), {"axes": (1, 3)}),
         Sample(((),), {"axes": (0,)}),
     ),
+    matrix=matrices.KEEPS_MATRICES,
     doc="The array with new axes of size 1 where the result has `axis`.",
 )
 
@@ -351,5 +358,6 @@ squeeze = moving(
         Sample(((None, 1),), {"axes": (1,)}),
         Sample(((1, None, 1, 3),), {"axes": (0, 2)}),
     ),
+    matrix=matrices.KEEPS_MATRICES,
     doc="The array without axes of size 1; without all of them by default.",
 )

@@ -33,6 +33,7 @@ _NAMES = (
     "number", "made",
 )  # fmt: skip
 
+
 class Calls(Emitter):
     """Writes what is called from Python."""
 

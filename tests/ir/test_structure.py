@@ -1,15 +1,20 @@
 """What the graph tells of matrices: where they are zero, which part is read."""
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from pullback.ir import structure
 from pullback.ir.band import EMPTY, FULL, Band
 from pullback.ir.builder import Builder
 from pullback.ir.graph import Value
 from pullback.ir.interpreter import interpret
-from pullback.ir.ops import new_builder
+from pullback.ir.ops import OPS, early_sum, matrices, new_builder
+from pullback.ir.ops.factory import elementwise
 from pullback.ir.passes.dce import dce
 from pullback.ir.structure import NOTHING, find_structure
 from pullback.ir.types import F64, I64, TensorType
@@ -157,6 +162,42 @@ def test_where_a_value_is_zero(name: str) -> None:
         got = interpret(graph, arrays)[0]
     if name != "scale by infinity":
         assert (got[~inside(wanted)] == 0).all()
+
+
+def test_an_op_of_the_user_says_where_zeros_go_in_its_record() -> None:
+    cubed = elementwise(
+        "cubed",
+        evaluate=lambda x: x**3,
+        scalar=lambda s, x: s.mul(s.mul(x, x), x),
+        partials=lambda b, y, x: (b.mul(b.square(x), 3.0),),
+        matrix=matrices.KEEPS,
+        doc="Third power.",
+    )
+    dull = elementwise(
+        "dull",
+        evaluate=lambda x: x**3,
+        scalar=lambda s, x: s.mul(s.mul(x, x), x),
+        partials=lambda b, y, x: (b.mul(b.square(x), 3.0),),
+        doc="Third power, without a rule.",
+    )
+    b = Builder({**OPS, "cubed": cubed, "dull": dull})
+    x, y = (b.input(TensorType(F64, (N, N)), name) for name in "xy")
+    lower = masked(b, x, "le", 0)
+    made = [b.op(name, lower) for name in ("cubed", "dull")]
+    graph = b.finish("f", [square(b, z, y) for z in made])
+    zeros = find_structure(graph).zeros
+    assert [zeros.get(z, FULL) for z in made] == [Band(None, 0), FULL]
+
+
+@pytest.mark.parametrize("module", [structure, early_sum])
+def test_what_is_known_of_an_op_is_in_its_record(module: ModuleType) -> None:
+    text = Path(str(module.__file__)).read_text("utf-8")
+    words = {node.value for node in ast.walk(ast.parse(text)) if is_text(node)}
+    assert not words & OPS.keys()
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def read(b: Builder, made: Value, result: Value) -> Band:

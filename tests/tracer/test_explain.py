@@ -220,3 +220,23 @@ def test_what_cannot_be_explained() -> None:
         f.explain(pb.constant(W), X, Y)
     with pytest.raises(pb.ArgumentError, match="called on the type f64"):
         f.explain(f.graph(W, X, Y).inputs[0].type, X, Y)
+
+
+def test_what_is_made_slice_by_slice_is_not_in_memory(native: bool) -> None:
+    """A value larger than any piece of the workspace lies nowhere as a whole."""
+
+    def near(x: Any, centres: Any, y: Any) -> Any:
+        apart = x[None] - centres[:, None]
+        z = np.matmul(apart, y)
+        return np.sum(np.log(np.sum(np.exp(-np.sum(z * z, 2)), 0)))
+
+    rng = np.random.default_rng(0)
+    shapes = ((300, 10), (8, 10), (8, 10, 10))
+    arrays = [rng.standard_normal(s) for s in shapes]
+    text = str(pb.grad(near, argnums=(1, 2)).explain(*arrays))
+    told = "kept contract f64[8,300,10], 192000 bytes"
+    assert f"{told}{', never whole in memory' * native}  " in text
+    # of a pullback it is kept between its two halves
+    pulled = pb.function(near)
+    pb.vjp(pulled, *arrays)
+    assert "never whole" not in str(pulled.explain(*arrays))
