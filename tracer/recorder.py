@@ -384,7 +384,7 @@ class Recorder:
                 cell = r.cell
                 if cell is not None and cell.handles and cell.array is None:
                     return
-        self.trail.epoch = object()  # a read that variables remember may be among what goes
+        self.trail.epoch = object()  # reads that variables remember may go
         kept = self._needed()
         for node in nodes:
             if node.primitive.name == "constant":

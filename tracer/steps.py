@@ -57,7 +57,7 @@ class Other(Exception):
 
 
 def leaf_code(kind: TensorType | tuple[TensorType]) -> int:
-    """Return what keys call a value from outside, by its type; of products in a tuple."""
+    """Return what keys call a value from outside, by type; of products in a tuple."""
     code = TYPES.get(kind)
     if code is None:
         with _LOCK:
@@ -126,10 +126,10 @@ __all__ = [
     "ARRAYS",
     "KINDS",
     "LITERALS",
+    "TYPES",
     "Made",
     "Other",
     "Step",
-    "TYPES",
     "array_code",
     "leaf_again",
     "leaf_code",

@@ -11,7 +11,7 @@ from ..fastcall import capi
 from ..fastcall.emit import NULL, at, call_api
 from ..fastcall.spec import DTYPES
 from ..pool import address_reg
-from .layout import CELL, LIST_ITEMS, SIZE, STEP, TENSOR, VALUE, VARIABLE, WALK, Spec
+from .layout import CELL, SIZE, STEP, TENSOR, VALUE, VARIABLE, WALK, Spec
 from .layout import offsets as offsets_of
 
 OWNER, ACTIVE, LOCALS = 0, 8, 16  # of the record: thread, walk, what is of the thread

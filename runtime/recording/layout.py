@@ -21,7 +21,6 @@ SIZE = 16  # of what has a variable size
 Kind = type[object]
 
 
-
 @dataclass(frozen=True)
 class Spec:
     """What a tape is made of; all of it lives for ever.
@@ -60,8 +59,8 @@ class Spec:
 
 
 WALK = (
-    "ahead", "bound", "bytes", "end", "epoch", "free", "nodes", "numbers", "step", "taken",
-    "values", "walks",
+    "ahead", "bound", "bytes", "end", "epoch", "free", "nodes", "numbers", "step",
+    "taken", "values", "walks",
 )  # fmt: skip
 STEP = ("after", "blank", "dtype", "kind", "loc", "out", "width")
 VALUE = ("cell", "index", "node", "type")

@@ -7,7 +7,7 @@ the first change, so a call is done here or there, never by halves.
 
 from collections.abc import Sequence
 
-from ...codegen.llvm import I1, I32, I64, PTR, VOID, Reg, const
+from ...codegen.llvm import I1, I32, I64, PTR, Reg, const
 from ..fastcall import capi
 from ..fastcall.emit import NULL, at, call_api
 from ..pool import address_reg
@@ -150,9 +150,7 @@ class Calls(Emitter):
         fn.br("one")
         fn.start("one")
         is_y = fn.merge(I32, [(is_float, before), (second, after)])
-        floats = fn.and_(
-            fn.icmp("eq", is_x, is_float), fn.icmp("eq", is_y, is_float)
-        )
+        floats = fn.and_(fn.icmp("eq", is_x, is_float), fn.icmp("eq", is_y, is_float))
         self.demand(fn.not_(floats), "done")
         return is_x, is_y
 
@@ -271,7 +269,7 @@ class Calls(Emitter):
     # -- what Python calls -------------------------------------------------------------
 
     def _operator(self) -> None:
-        """operator(op, self, args, count, reflected, unary) -> what the method gives."""
+        """operator(op, self, args, count, reflected, unary) -> what it gives."""
         self.begin("operator", PTR, [PTR, PTR, PTR, I64, I1, I1], False)
         fn = self.fn
         op, this, args, count, reflected, unary = fn.args
