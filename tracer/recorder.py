@@ -302,9 +302,8 @@ class Recorder:
             if value in self.group:
                 roots += self._alive(v for v in self.group if v is not value)
                 self.group.clear()
-            if self._run(roots):
-                return cell.array  # type: ignore[no-any-return]  # as below
-            self.trail.touched = True
+            if not self._run(roots):
+                self.trail.touched = True
             if not self.tapes and len(self.builder.nodes) > self._trim_from:
                 self.trim()
                 self._trim_from = max(_TRIM_FROM, 2 * len(self.builder.nodes))
@@ -370,6 +369,14 @@ class Recorder:
     def _have_run(self, count: int) -> None:
         self._ran = count
         self.trail.bound = count + MOST_NODES
+
+    def forget_tape(self) -> None:
+        """Trim after a tape died, unless that was in the middle of something.
+
+        Garbage is collected at any time: then who looks next trims.
+        """
+        if not (self.tapes or self._whole or self._builder.by_user or self.trail.free):
+            self.trim()
 
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
