@@ -57,6 +57,8 @@ def leaf(array: Array, copy: bool = True) -> Value:
     dtype = dtype_of(array.dtype)
     if copy or array.dtype is not dtype.numpy:
         array = np.array(array, dtype.numpy, order="C", copy=True, subok=False)
+        if array.dtype is not dtype.numpy:
+            array = array.view(dtype.numpy)  # another C type of that size, as NumPy has
     array.setflags(write=False)
     value = Value(TensorType(dtype, array.shape), None, 0)
     value.cell = Cell(array)

@@ -376,6 +376,14 @@ class Recorder:
         self._ran = count
         self.trail.bound = count + MOST_NODES
 
+    def forget_tape(self) -> None:
+        """Trim after a tape died, unless that was in the middle of something.
+
+        Garbage is collected at any time: then who looks next trims.
+        """
+        if not (self.tapes or self._whole or self._builder.by_user or self.trail.free):
+            self.trim()
+
     def trim(self) -> None:
         """Forget nodes that nothing can ask for; only while no tape records."""
         if self.trail.free:

@@ -248,8 +248,8 @@ class GradientTape(Jacobians):
         if not self._segments:
             return
         self._clear()
-        if STATE.recorder is recorder and not recorder.tapes:
-            recorder.trim()
+        if STATE.recorder is recorder:
+            recorder.forget_tape()
 
     # -- gradients -----------------------------------------------------------------
 

@@ -112,6 +112,10 @@ class Trail(Walk):
 
     def _describe(self, node: Node, step: Step, number: float | None) -> Made | None:
         sum_of = None
+        if node.primitive.name in ("add", "sub") and any(
+            map(_is_product, node.operands)
+        ):
+            return None  # factors of others come next time
         if type(node) is Contracted:
             refs = [self._ref(x, step, number) for x in node.fma.operands]
             product = self._ref(node.product, step, number)
@@ -150,6 +154,11 @@ class Trail(Walk):
         self.numbers[x] = step.base - 1
         self.values[step.base - 1] = x
         return step.base - 1
+
+
+def _is_product(x: Value) -> bool:
+    """Return whether a value is a product that was recorded before, and planned."""
+    return x.node is not None and x.cell is not None and x.cell.plan is not None
 
 
 __all__ = ["Trail", "alive"]

@@ -180,7 +180,7 @@ class Walk:
         """Return what keys call a value from outside; None where it has no place.
 
         Outside of tapes its array may be planned only. A product is another kind then,
-        for what is added to it contracts.
+        for what is added to it contracts; what else has a history has no place.
         """
         cell = value.cell
         if cell is None:
@@ -189,7 +189,8 @@ class Walk:
         if value.node is None:
             known = cell.array is not None or planned
             return leaf_code(value.type) if known else None
-        return leaf_code((value.type,)) if planned else None
+        product = planned and value.node.primitive.name == "mul"
+        return leaf_code((value.type,)) if product else None
 
     def pair(
         self, impl: Callable[..., Any], x: Any, y: Any, handle: type[Any], depth: int
