@@ -76,6 +76,7 @@ def test_a_program_that_is_used_gets_better_code_with_the_same_bits() -> None:
     improver().finish()
     assert not made.is_quick
     assert made.address != before
+    assert list(made.report().seconds) == ["passes", "lower", "LLVM", "load", "full"]
     later = made.entry((0, 1), lambda *_: pytest.fail("the arguments do not fit"))
     runs = [made.run([x]), entry(x), later(x), made.run([x], out=[held, None]), into]
     for results in runs:
