@@ -22,6 +22,7 @@ from .plan import Apply, KernelPlan, Literally, Load
 Size = int | SizeExpr
 
 STEP = 500  # cheap instructions of vectors in the time a kernel takes to begin
+PRODUCT = 4  # what a step of a product or a factor counts: see `graph_cost`
 UNKNOWN = 1 << 20  # what a number of trips counts as that nobody knows
 
 _CACHE: dict[Any, int] = {}  # Any: (primitive, params)
@@ -96,11 +97,12 @@ def lane_bits(plan: KernelPlan) -> int:
 
 
 def graph_cost(graph: Graph) -> Size:
-    """Return about what a run of a graph costs, in cheap instructions.
+    """Return about what a run of a graph loses in quick code, in cheap instructions.
 
-    48 take a nanosecond where they are vectors; the estimate is good to a factor of a
-    few. A loop that ends when it likes counts as long. The size is one of the graph's
-    named sizes.
+    48 take a nanosecond where they are vectors. That is what elements cost; products of
+    matrices lose several times what they cost, for their accumulators are in memory.
+    The estimate is good to a factor of a few. A loop that ends when it likes counts as
+    long. The size is one of the graph's named sizes.
     """
     return _region_cost(graph, frozenset(graph.sizes))
 
@@ -133,10 +135,10 @@ def _work(node: Node) -> tuple[tuple[Size, ...], int]:
         axes: dict[str, Size] = {}
         for side, x in zip(("lhs", "rhs"), node.operands, strict=True):
             axes.update(zip(node.params[side], x.type.shape, strict=True))
-        return tuple(axes.values()), 1
+        return tuple(axes.values()), PRODUCT
     if isinstance(form, Factorize):
         order = node.operands[0].type.shape[-1]
-        return (*node.operands[-1].type.shape, order), 1
+        return (*node.operands[-1].type.shape, order), PRODUCT
     shapes = [x.type.shape for x in (*node.operands, *node.results)]
     return max(shapes, key=len, default=()), max(node_cost(node), 1)
 

@@ -128,6 +128,7 @@ class Program:
                     redirect(entry, address)
             self._entries.clear()
         took = clock[1] - clock[0] + clock[3] - clock[2]
+        self.seconds = {**self.seconds, "full": took}
         log(
             "compile",
             lambda: f"{self.graph.name} is used: compiled fully in {took * 1e3:.1f} ms",

@@ -1,9 +1,9 @@
 """Programs that are wanted soon: compiled quickly first, and fully once they are used.
 
 A program that was compiled quickly is entered by a gate, emitted beside it, which adds
-up what its runs cost. When they have cost a part of what full compilation would, the
-gate asks for that, and a thread does it while the program goes on running; a run that
-alone would cost so much waits for it. `Improver` knows the thread and nothing of
+up what its runs lose. When they have lost a part of what full compilation costs, the
+gate asks for that, and a thread does it while the program goes on running; when they
+have lost half of it, the next run waits. `Improver` knows the thread and nothing of
 programs; docs/decisions/tiers.md has the figures.
 """
 
@@ -22,17 +22,17 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from ..codegen.cost import Size
-from ..codegen.llvm import I32, I64, PTR, Module, const
+from ..codegen.llvm import I32, I64, PTR, Module, Reg, const
 from ..codegen.sizes import emit_size
 from ..codegen.status import CANCELLED
 from ..ir.errors import ArgumentError
 from ..ir.sizes import evaluate_size, names_in
 from .pool import address_reg, immortal
 
-# What LLVM's full pipeline takes for a line of text, 35 us, in cheap instructions.
+# What LLVM's full pipeline takes for a line of text, 40 us, in cheap instructions.
 LINE = 1 << 21
-EARLY = 16  # what fraction of that runs cost until it is begun beside them
-RUNS = 32  # after which it is begun however little they cost
+EARLY = 8  # what part of the budget runs lose until it is begun beside them
+RUNS = 32  # after which it is begun however little they lose
 LINES = 1 << 14  # of one function: its frame may have 64 bytes for each
 NICE = 5  # lower than what the user computes: a quarter of a processor if all are busy
 CALM = 0.02  # seconds without a compilation, before others' LLVM is taken from them
@@ -57,14 +57,14 @@ def is_quick() -> bool:
 
 
 def budget_of(text: str) -> int:
-    """Return what a run may cost that need not wait for full compilation."""
-    return text.count("\n") * LINE // 8
+    """Return what runs may lose until they wait for full compilation: half of that."""
+    return text.count("\n") * LINE // 2
 
 
 def fits(text: str, cost: Size) -> bool:
     """Return whether a program should be compiled quickly first.
 
-    Not one whose first run costs too much, nor one with a function whose frame might
+    Not one whose first run loses too much, nor one with a function whose frame might
     be too large for a stack.
     """
     least = evaluate_size(cost, dict.fromkeys(names_in(cost), 2))
@@ -90,26 +90,31 @@ def emit_gate(
 ) -> str:  # fmt: skip
     """Emit the gate of a program, and return its name."""
     name = f"pb_{symbol}_gate"
-    left = max(budget // EARLY, 1)
-    module.globals.append(f"@{name}_left = internal global i64 {left}, align 8")
+    begin = max(budget // EARLY, 1)
+    for what, left in (("begin", begin), ("wait", budget)):
+        text = f"@{name}_{what} = internal global i64 {left}, align 8"
+        module.globals.append(text)
     fn = module.function(name, I32, [(PTR, "")] * 5, linkage="dso_local")
     env = {
         n: fn.load(fn.gep(fn.args[2], const(I64, k), I64), I64)
         for k, n in enumerate(sizes)
     }
-    spent = emit_size(fn, cost, env)
-    charge = fn.smax(spent, const(I64, -(-left // RUNS)))
-    before = fn.emit(
-        I64, f"atomicrmw sub ptr @{name}_left, i64 {charge.ref} monotonic, align 8"
-    )
+    loss = emit_size(fn, cost, env)
+    charge = fn.smax(loss, const(I64, -(-begin // RUNS)))
     zero = const(I64, 0)
-    crossed = fn.and_(
-        fn.icmp("sgt", before, zero), fn.icmp("sle", fn.sub(before, charge), zero)
-    )
-    heavy = fn.icmp("sgt", spent, const(I64, budget))
-    fn.cond_br(fn.or_(crossed, heavy), "ask", "run", likely=False)
+
+    def taken(counter: str, amount: Reg) -> tuple[Reg, Reg]:
+        text = f"atomicrmw sub ptr @{counter}, i64 {amount.ref} monotonic, align 8"
+        before = fn.emit(I64, text)
+        return before, fn.sub(before, amount)
+
+    before, after = taken(f"{name}_begin", charge)
+    crossed = fn.and_(fn.icmp("sgt", before, zero), fn.icmp("sle", after, zero))
+    _, rest = taken(f"{name}_wait", loss)
+    late = fn.icmp("sle", rest, zero)
+    fn.cond_br(fn.or_(crossed, late), "ask", "run", likely=False)
     fn.start("ask")
-    given = (const(I64, number), fn.convert("zext", heavy, I32))
+    given = (const(I64, number), fn.convert("zext", late, I32))
     found = fn.call_ptr(address_reg(improver().ask_address), I64, given)
     fn.cond_br(fn.icmp("ne", found, zero), "better", "run")
     fn.start("better")
@@ -137,6 +142,7 @@ class Improver:
         self._known: WeakValueDictionary[int, Improvable] = WeakValueDictionary()
         self._asked: deque[int] = deque()
         self._steps: Iterator[None] | None = None  # of the program that is in work
+        self._number = 0  # of that program
         self._others = 0  # compilations of others that go on
         self._last = monotonic()  # when one ended
         self._forget()
@@ -201,13 +207,23 @@ class Improver:
         if program is None:
             return 0
         if now:
-            for _ in program.improving():
+            self._wait(number)
+            for _ in program.improving():  # nothing is left where the thread was at it
                 pass
             return program.address
         self._asked.append(number)
         if not self._halted:
             self._go_on()
         return 0
+
+    def _wait(self, number: int) -> None:
+        """Wait while the thread is at a program; from then on it will not be."""
+        with self._changed:
+            if number in self._asked:
+                self._asked.remove(number)
+            self._changed.wait_for(
+                lambda: self._thread is None or self._number != number
+            )
 
     # -- the thread ----------------------------------------------------------------
 
@@ -262,7 +278,8 @@ class Improver:
                 if not self._asked:
                     self._thread = None  # whoever asks from here on begins another
                     return False
-                program = self._known.get(self._asked.popleft())
+                self._number = self._asked.popleft()
+                program = self._known.get(self._number)
             if program is not None:
                 self._steps = program.improving()
         return True
@@ -273,6 +290,10 @@ class Improver:
         done = object()
         if next(steps, done) is not done:
             self._steps = steps
+            return
+        with self._changed:
+            self._number = 0
+            self._changed.notify_all()
 
 
 @cache

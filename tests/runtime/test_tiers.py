@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pullback as pb
 import pytest
-from pullback.codegen.cost import STEP, UNKNOWN, graph_cost
+from pullback.codegen.cost import PRODUCT, STEP, UNKNOWN, graph_cost
 from pullback.codegen.llvm import I32, I64, PTR, const
 from pullback.codegen.target import host
 from pullback.ir.ops import new_builder
@@ -76,6 +77,7 @@ def test_a_program_that_is_used_gets_better_code_with_the_same_bits() -> None:
     improver().finish()
     assert not made.is_quick
     assert made.address != before
+    assert list(made.report().seconds) == ["passes", "lower", "LLVM", "load", "full"]
     later = made.entry((0, 1), lambda *_: pytest.fail("the arguments do not fit"))
     runs = [made.run([x]), entry(x), later(x), made.run([x], out=[held, None]), into]
     for results in runs:
@@ -142,7 +144,7 @@ def test_costs_are_sizes_and_loops_that_end_when_they_like_count_as_long() -> No
     y = b.op("contract", x, x, lhs="ki", rhs="kj", out="ij")
     graph = b.finish("f", [y])
     n = named("n")
-    assert graph_cost(graph) == len(graph.nodes) * STEP + 9 * n
+    assert graph_cost(graph) == len(graph.nodes) * STEP + 9 * PRODUCT * n
 
     def spin(x: Any) -> Any:
         return pb.while_loop(lambda v: v < 9.0, lambda v: v * 2.0, x)
@@ -287,6 +289,43 @@ def test_what_asks_is_improved_in_turn_on_one_thread(fresh: Improver) -> None:
     assert ask(fresh, known(fresh, programs[0]), now=1) == 77
     assert told[4:] == [("a0", "MainThread"), ("a1", "MainThread")]
     assert ask(fresh, 999) == 0
+
+
+def test_a_run_that_waits_for_a_program_waits_for_the_thread(fresh: Improver) -> None:
+    told: list[str] = []
+    inside = threading.Event()
+
+    def steps() -> Iterator[None]:
+        if told:  # it was improved
+            return
+        inside.set()
+        time.sleep(0.05)
+        told.append(threading.current_thread().name)
+        yield
+
+    number = known(fresh, program := Steps(steps))
+    ask(fresh, number)
+    assert inside.wait(60)
+    assert ask(fresh, number, now=1) == program.address
+    assert told == ["pullback compiler"]
+
+
+def test_what_was_asked_for_and_is_needed_now_is_not_done_twice(
+    fresh: Improver,
+) -> None:
+    told: list[str] = []
+
+    def steps() -> Iterator[None]:
+        told.append(threading.current_thread().name)
+        yield
+
+    program = Steps(steps)
+    number = known(fresh, program)
+    fresh._halted = True  # so that the thread does not begin
+    assert ask(fresh, number) == 0
+    assert ask(fresh, number, now=1) == 77
+    fresh.finish()
+    assert told == ["MainThread"]
 
 
 def test_an_error_is_told_and_the_next_program_is_improved(
