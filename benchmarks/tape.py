@@ -251,45 +251,58 @@ def resident() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-CHAINS: dict[str, Callable[[Any], Any]] = {
-    "relu": pb.nn.relu,
-    "tanh": pb.tanh,
-    "exp": lambda x: pb.exp(x * 0.1),
-    "sin": pb.sin,
-    "mul": lambda x: x * x,
-    "sum": lambda x: x + pb.sum(x) * 1e-9,
-    "matmul": lambda x: x @ (np.eye(500) * 0.5),
-}
 DEPTH = 25
+ROWS, COLUMNS = 4000, 500
+MATRIX = np.eye(COLUMNS) * 0.5
+
+# name: the step, and the arrays that theory says there are beside the source: what each
+# step keeps, and what flows
+CHAINS: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "relu": (pb.nn.relu, 1),
+    "tanh": (pb.tanh, DEPTH),
+    "exp": (lambda x: pb.exp(x * 0.1), DEPTH),
+    "sin": (pb.sin, DEPTH),  # the source is the first operand; a cotangent
+    "mul": (lambda x: x * x, DEPTH),
+    "sum": (lambda x: x + pb.sum(x) * 1e-9, 2),
+    "cumsum": (lambda x: pb.cumsum(x, axis=1) * 0.05, 2),
+    "matmul": (lambda x: x @ MATRIX, 2 + COLUMNS / ROWS),  # and one copy of the matrix
+    "softmax": (pb.nn.softmax, DEPTH + 1),
+    "relu layer": (
+        lambda x: pb.nn.relu(x @ MATRIX), DEPTH / 8 + 2 + COLUMNS / ROWS
+    ),
+}  # fmt: skip
 
 
 def memory() -> None:
     """Peaks of deep chains, each in a process of its own: nothing is pooled yet."""
     print(f"peaks of chains of {DEPTH} ops, in arrays as large as the source")
+    print("  what a process grew by from recording to the gradient, and theory")
     for name in CHAINS:
-        print(f"  {name:<8}", end="", flush=True)
+        print(f"  {name:<12}", end="", flush=True)
         subprocess.run([sys.executable, __file__, f"memory of {name}"], check=True)
 
 
 def memory_of(name: str) -> None:
-    """Print the peak of one chain."""
+    """Print the peak of one chain, and what theory says."""
+    step, theory = CHAINS[name]
 
-    def run(rows: int) -> None:
-        with pb.GradientTape() as tape:
-            tape.watch(x := pb.constant(np.full((rows, 500), 0.5)))
-            y = x
-            for _ in range(DEPTH):
-                y = CHAINS[name](y)
-            y = pb.sum(y)
-        nonlocal before
+    def run(rows: int) -> float:
+        x = pb.constant(np.full((rows, COLUMNS), 0.5))
         gc.collect()
         before = peak_reset()
+        with pb.GradientTape() as tape:
+            tape.watch(x)
+            y = x
+            for _ in range(DEPTH):
+                y = step(y)
+            y = pb.sum(y)
         tape.gradient(y, x).numpy()
+        return peak() - before
 
-    before = 0.0
     run(4)  # the compiler's own memory is there now
-    run(4000)
-    print(f"{(peak() - before) / (4000 * 500 * 8 / 1e6):8.1f}")
+    run(8)
+    grown = run(ROWS) / (ROWS * COLUMNS * 8 / 1e6)
+    print(f"{grown:8.1f}{theory:8.1f}")
 
 
 def peak_reset() -> float:

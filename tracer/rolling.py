@@ -58,6 +58,9 @@ def roll(
     for x in (*targets, None, *wrt, None, *[values[k] for k in names]):
         form.key.append(None if x is None else form.ref(x))
     key = tuple(form.key)
+    stacks = [x for x in form.slots if isinstance(x, list)]
+    if any(y not in trail.numbers for stack in stacks for y in stack):
+        return None  # a number that fma took over: no trail knows it
     slots = [_source(trail, x) for x in form.slots]
     made = _KNOWN.get(key)
     if made is not None:

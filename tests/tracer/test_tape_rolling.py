@@ -205,3 +205,23 @@ def test_loops_of_other_forms_are_told_apart(number: float) -> None:
         for first in (True, False):
             for named in (True, False):
                 run(count, first, named)
+
+
+def test_a_number_added_to_a_mean_is_rolled_or_left() -> None:
+    def loss(start: Any) -> Any:
+        y = start
+        for _ in range(5):
+            low = y - pb.mean(y, axis=1, keepdims=True)
+            spread = pb.mean(low * low, axis=1, keepdims=True)
+            y = low / pb.sqrt(spread + 1e-3) + pb.sin(y)
+        return pb.sum(y * GOAL)
+
+    begun, way = RNG.normal(size=(2, 4)), RNG.normal(size=(2, 4))
+    for _ in range(3):
+        x = pb.constant(begun)
+        with pb.GradientTape() as tape:
+            tape.watch(x)
+            y = loss(x)
+        found = float(pb.sum(tape.gradient(y, x) * way))
+    ahead, behind = (float(loss(pb.constant(begun + h * way))) for h in (1e-6, -1e-6))
+    assert abs(found - (ahead - behind) / 2e-6) < 1e-6 * (1 + abs(found))
