@@ -54,7 +54,7 @@ from .fastcall import (
     context_of,
     make_entry,
 )
-from .kernels import kernels_of
+from .kernels import kernels_of, passed_bytes
 from .loading import Library
 from .printing import Printer
 from .threads import PARTS_ABOVE, thread_count, threads_text
@@ -133,6 +133,7 @@ class Program:
             call_path=call_path(),
             seconds=self.seconds,
             threads=threads_text(self.threads),
+            passed=passed_bytes(self.lowered),
             largest=_largest_piece(self.lowered),
         )
 
