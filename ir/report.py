@@ -33,6 +33,8 @@ class ProgramReport:
         call_path: `native`, or `ctypes: ` and the reason.
         seconds: what each stage of compilation took.
         threads: how many run the kernels that are split; why, where it is one for good.
+        passed: bytes of the arrays that kernels read and write, of each kernel; None
+            where that is not known.
         largest: bytes of the largest piece of the workspace; None where none is known.
     """
 
@@ -42,6 +44,7 @@ class ProgramReport:
     call_path: str
     seconds: Mapping[str, float]
     threads: str = "1"
+    passed: int | None = None
     largest: int | None = None
 
     @property

@@ -37,6 +37,30 @@ def kernels_of(lowered: Lowered) -> tuple[Kernel, ...]:
     )
 
 
+def passed_bytes(lowered: Lowered) -> int | None:
+    """Return the bytes of all arrays that kernels read or write, each for each kernel.
+
+    What several kernels of a loop over slices touch is in the cache, and counts once.
+    None where sizes are named, or steps of loops have kernels of their own.
+    """
+    if lowered.regions:
+        return None
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for number, launch in enumerate(lowered.launches):
+        place = launch.loop or -1 - number
+        for buffer in launch.buffers:
+            key = place, id(buffer)
+            if buffer.kind in ("scratch", "cell") or key in seen:
+                continue
+            seen.add(key)
+            size = buffer.nbytes
+            if not isinstance(size, int):
+                return None
+            total += size
+    return total
+
+
 def _inner(lowered: Lowered, plan: AnyPlan) -> tuple[Kernel, ...]:
     if not isinstance(plan, ControlPlan | RevolvePlan):
         return ()

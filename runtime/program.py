@@ -49,7 +49,7 @@ from .fastcall import (
     make_entry,
     redirect,
 )
-from .kernels import kernels_of, largest_piece
+from .kernels import kernels_of, largest_piece, passed_bytes
 from .loading import Library
 from .printing import Printer
 from .threads import threads_text
@@ -148,6 +148,7 @@ class Program:
             call_path=call_path(),
             seconds=self.seconds,
             threads=threads_text(self.threads),
+            passed=passed_bytes(self.lowered),
             largest=largest_piece(self.lowered),
         )
 

@@ -214,7 +214,7 @@ def derived(workload: Workload, **options: Any) -> Any:
 
 
 def call(workload: Workload, **options: Any) -> Call:
-    """Return a call of what is compiled; its `workspace` is in bytes."""
+    """Return a call of what is compiled; its `program` says what it passes."""
     arrays: tuple[Any, ...] = workload.arrays
     f = derived(workload, **options)
     if workload.kind == "scalar":
@@ -224,7 +224,7 @@ def call(workload: Workload, **options: Any) -> Call:
     def run() -> Any:
         return f(*arrays)
 
-    run.workspace = lambda: f.explain(*arrays).program.workspace  # type: ignore[attr-defined]
+    run.program = lambda: f.explain(*arrays).program  # type: ignore[attr-defined]
     return settling(run)
 
 

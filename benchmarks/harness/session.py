@@ -82,8 +82,11 @@ def measured(
     assert opened is not None, f"{BASE} has no form of {name}"
     ours, first, seconds = opened
     record: Record = {"name": name, "contenders": {BASE: {"first_s": seconds}}}
-    if hasattr(ours, "workspace"):
-        record["workspace"] = ours.workspace()
+    if hasattr(ours, "program"):
+        program = ours.program()
+        record["workspace"] = program.workspace
+        if program.passed is not None:
+            record["passed"] = program.passed
     record["bytes"] = sum(a.nbytes for a in given.arrays) + sum(
         a.nbytes for a in flat(first)
     )

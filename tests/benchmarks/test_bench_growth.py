@@ -4,6 +4,8 @@ import os
 
 import pytest
 from bench_records import alone
+from contenders.pullback import call
+from harness.bends import touched
 from harness.growth import FAMILIES, bound, families_of
 from harness.machine import settle
 from workloads import workload
@@ -20,6 +22,16 @@ def test_memory_bounds_what_passes_at_half_the_triad_s_pace() -> None:
     assert bound(alone(1.0, bytes=40_000), 0.15, LIMITS) == "work"
     assert bound(alone(1e4, bytes=60_000_000), 0.15, LIMITS) == "memory"
     assert bound(alone(1e4, bytes=60_000_000), 0.15, []) == "work", "not measured"
+
+
+def test_what_several_kernels_read_is_passed_by_each() -> None:
+    program = call(workload("logreg_1000")).program()  # type: ignore[attr-defined]
+    features, column = 8 * 1000 * 100, 8 * 1000
+    # the product and its adjoint read the features; the rest are columns
+    rest = program.passed - 2 * features
+    assert 4 * column < rest < 6 * column
+    assert touched({"bytes": 1, "workspace": 2, "passed": 7}) == 7
+    assert touched({"bytes": 1, "workspace": 2}) == 5
 
 
 def test_sizes_of_a_family_are_a_decade_apart() -> None:
