@@ -11,6 +11,7 @@ import numpy as np
 import pullback as pb
 import pullback.tensorflow as tf
 import pytest
+from pullback.ir.errors import OpTypeError
 from pullback.runtime.fastcall import capi
 from pullback.runtime.recording import layout
 from pullback.tracer.quick import QUICK
@@ -210,6 +211,23 @@ def test_arrays_stand_beside_tensors_where_they_do_in_python() -> None:
             pb.take(x, pb.constant([0, 2]))
     with pb.GradientTape(), pytest.raises(IndexError):
         pb.take(x, np.array([0, 5])).numpy()
+
+
+def test_arrays_of_other_dtypes_are_as_outside_of_walks() -> None:
+    for native in (False, True):
+        if native:
+            natively()
+        for _ in range(3):
+            with pb.GradientTape():
+                x = pb.constant([1.0, 2.0]) * 2.0
+                made = x + np.array([1j, 2.0])
+                with pytest.raises(OpTypeError, match=r"float16 .*\n  traced at: .*"):
+                    x * np.ones(2, np.float16)
+                after = x + 0.3
+            np.testing.assert_array_equal(made.numpy(), [2 + 1j, 6.0])
+            np.testing.assert_array_equal(after.numpy(), [2.3, 4.3])
+            longer = pb.constant([1.0, 2.0]) + np.ones(2, np.longlong)
+            np.testing.assert_array_equal(longer.numpy(), [2.0, 3.0])
 
 
 @pytest.mark.parametrize(
