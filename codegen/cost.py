@@ -22,7 +22,7 @@ from .plan import Apply, KernelPlan, Literally, Load
 Size = int | SizeExpr
 
 STEP = 500  # cheap instructions of vectors in the time a kernel takes to begin
-PRODUCT = 4  # what a step of a product or a factor counts: see `graph_cost`
+PRODUCT = 8  # what a step of a product or a factor counts: see `graph_cost`
 UNKNOWN = 1 << 20  # what a number of trips counts as that nobody knows
 
 _CACHE: dict[Any, int] = {}  # Any: (primitive, params)

@@ -31,7 +31,7 @@ from .pool import address_reg, immortal
 
 # What LLVM's full pipeline takes for a line of text, 40 us, in cheap instructions.
 LINE = 1 << 21
-EARLY = 8  # what part of the budget runs lose until it is begun beside them
+EARLY = 32  # what part of the budget runs lose until it is begun beside them
 RUNS = 32  # after which it is begun however little they lose
 LINES = 1 << 14  # of one function: its frame may have 64 bytes for each
 NICE = 5  # lower than what the user computes: a quarter of a processor if all are busy
