@@ -255,34 +255,33 @@ def test_small_regions_run_in_registers() -> None:
 
 
 TWICE = """\
-twice: 6 launches of 4 kernels, workspace 256 bytes
-  k0(input0, input2, output0!, work0.0!, work1.0!)
-  k1(output0, output1!)
-  k0(input1, work0.0, work0.1!, output2!, work1.0!)
-  k2(output2, output3!)
-  k0(work0.1, input2, output4!, work0.0!, work1.0!)
-  k3(work0.0, output5!)
-  bucket 0: 2 of 64 bytes
-  bucket 1: 1 of 128 bytes
+twice: 6 launches of 4 kernels, workspace 128 bytes
+  k0(input0, input2, output0!, output3!, work0.0!)
+  k0(input1, output3, output1!, output2!, work0.0!)
+  k0(output1, input2, output4!, output3!, work0.0!)
+  k1(output3, output5!)
+  k2(output0, output1!)
+  k3(output2, output3!)
+  bucket 0: 1 of 128 bytes
 
 k0: scan of 6 steps: pb_r0_p0
   carries f64[]
   elements f64[]
   keeps f64[]
 
-k1: loop []
-  %0: f64 = load s0[0]
-  s1 <- %0
-
-k2: loop [2, 3]
-  %0: f64 = load s0[3*a0 + a1]
-  s1 <- %0
-
-k3: loop [6]
+k1: loop [6]
   %0: f64 = 2.0
   %1: f64 = load s0[a0]
   %2: f64 = mul %1, %0
   s1 <- %2
+
+k2: loop []
+  %0: f64 = load s0[0]
+  s1 <- %0
+
+k3: loop [2, 3]
+  %0: f64 = load s0[3*a0 + a1]
+  s1 <- %0
 
 region pb_r0_p0:
   region: 1 launches of 1 kernels, workspace 0 bytes
