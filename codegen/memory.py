@@ -99,11 +99,12 @@ def plan_arena(
     made = Placement()
     arena = made.arena
     buckets: dict[Size, int] = {}
+    bucket_of: dict[Buffer, int] = {}
     for buffer in first:
         if buffer.kind == "work":
             size = rounded(buffer.nbytes)
-            if size not in buckets:
-                buckets[size] = len(arena.piece)
+            bucket_of[buffer] = buckets.setdefault(size, len(arena.piece))
+            if bucket_of[buffer] == len(arena.piece):
                 arena.piece.append(size)
                 arena.count.append(0)
     free: list[list[int]] = [[] for _ in arena.piece]
@@ -112,11 +113,11 @@ def plan_arena(
         for buffer in used[k]:
             if buffer.kind != "work" or buffer in made.place or buffer in made.lent:
                 continue
-            lenders = results.get(buffer.nbytes)
+            lenders = results.get(buffer.nbytes) if results else None
             if lenders:
                 made.lent[buffer] = lenders.pop()
                 continue
-            bucket = buckets[rounded(buffer.nbytes)]
+            bucket = bucket_of[buffer]
             if free[bucket]:
                 number = free[bucket].pop()
             else:
