@@ -27,6 +27,7 @@ Made = tuple[AnyPlan, Launch]
 Uses = tuple[list[list[Buffer]], list[list[Buffer]]]
 
 WORTH = 256  # another order takes less by at least this part of the workspace
+LONG = 4096  # more launches than that stay in rounds: to compare orders takes a fifth
 NAMED = 64  # what a named size counts as where bytes are compared
 
 
@@ -180,7 +181,7 @@ def _best(found: list[list[Made]], lend: bool) -> tuple[list[int], Placement, in
     used = _uses(found)
     order, best = list(range(len(found))), plan_arena(*used, lend)
     plain = _guessed(best.arena.nbytes())
-    if not best.place:
+    if not best.place or len(found) > LONG:
         return order, best, plain
     least, most = plain, plain - plain // WORTH
     writes, reads = used

@@ -21,7 +21,7 @@ from .cut import STREAMS, LoopLaunch
 from .join import Item, plan_loop
 from .launches import OrderKey, Schedule
 from .memory import Buffer
-from .order import Made, best_order
+from .order import LONG, Made, best_order
 from .plan import KernelPlan
 from .repeat import Repeats
 
@@ -49,6 +49,8 @@ def with_fewer_residuals(
 
     `made` has one launch an item.
     """
+    if len(made) > LONG:
+        return made
     order, nbytes = best_order(made)
     if nbytes < LEAST:
         return made
