@@ -61,6 +61,25 @@ _API_INDEX = {
 }
 
 
+class MethodDef(ctypes.Structure):
+    """CPython's `PyMethodDef`: a builtin keeps its address, not the object."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+new_function = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+)(("PyCFunction_NewEx", ctypes.pythonapi))
+new_capsule = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+)(("PyCapsule_New", ctypes.pythonapi))
+
+
 def _word(address: int) -> int:
     return ctypes.c_uint64.from_address(address).value
 
@@ -122,9 +141,6 @@ def _check_python() -> None:
     _require(_word(id(pair) + TUPLE_SIZE) == 2, "tuple")
     _require(_word(id(pair) + TUPLE_ITEMS) == id(item), "tuple")
     _require(_word(id(pair) + TUPLE_ITEMS + 8) == id(value), "tuple")
-    new_capsule = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-    )(("PyCapsule_New", ctypes.pythonapi))
     capsule = new_capsule(0x1230, None, None)
     _require(_word(id(capsule) + CAPSULE_POINTER) == 0x1230, "capsule")
 

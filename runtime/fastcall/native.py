@@ -23,21 +23,6 @@ from .spec import DTYPES, Signature
 _CAPSULE_NAME = b"pullback.fastcall"
 
 
-class _MethodDef(ctypes.Structure):
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    ]
-
-
-_new_function = ctypes.PYFUNCTYPE(
-    ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-)(("PyCFunction_NewEx", ctypes.pythonapi))
-_new_capsule = ctypes.PYFUNCTYPE(
-    ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-)(("PyCapsule_New", ctypes.pythonapi))
 _pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
@@ -59,7 +44,7 @@ def make_native(
     support = _support()
     write = emit_entry_into if signature.into else emit.emit_entry
     library = _entry_library(write(signature, support))
-    method = _MethodDef(
+    method = capi.MethodDef(
         b"compiled", library.address("pb_entry"), capi.METH_FASTCALL_KEYWORDS, None
     )
     record = _raw_calloc(1, emit.RECORD_BYTES)
@@ -69,10 +54,12 @@ def make_native(
     fields[emit.PROGRAM // 8] = address
     fields[emit.CONTEXT // 8] = context
     fields[emit.WORKSPACE_SIZE // 8] = workspace_address
-    capsule = _new_capsule(record, _CAPSULE_NAME, support.destroy)
+    capsule = capi.new_capsule(record, _CAPSULE_NAME, support.destroy)
     # The order of the first three is that of emit.STATE_*.
     state = (miss, failed, capsule, library, method, keep)
-    made: Callable[..., object] = _new_function(ctypes.addressof(method), state, None)
+    made: Callable[..., object] = capi.new_function(
+        ctypes.addressof(method), state, None
+    )
     return made
 
 

@@ -64,25 +64,10 @@ class Operator:
     weak: bool
 
 
-class _MethodDef(ctypes.Structure):
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    ]
-
-
 _object = ctypes.py_object
 _new_method = ctypes.PYFUNCTYPE(_object, _object, ctypes.c_void_p)(
     ("PyDescr_NewMethod", ctypes.pythonapi)
 )
-_new_function = ctypes.PYFUNCTYPE(_object, ctypes.c_void_p, _object, ctypes.c_void_p)(
-    ("PyCFunction_NewEx", ctypes.pythonapi)
-)
-_new_capsule = ctypes.PYFUNCTYPE(
-    _object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-)(("PyCapsule_New", ctypes.pythonapi))
 
 
 class Recording:
@@ -111,7 +96,7 @@ class Recording:
         ]
         self.finalize = self._method(spec.tensor, "__del__", "finalize", _METH_NOARGS)
         claim = self._definition("claim", "claim", _METH_FASTCALL)
-        self.claim: Callable[[Any, Any], None] = _new_function(claim, None, None)
+        self.claim: Callable[[Any, Any], None] = capi.new_function(claim, None, None)
         for needed in (self, spec):
             immortal(needed)
 
@@ -130,7 +115,7 @@ class Recording:
 
     def _definition(self, name: str, symbol: str, flags: int) -> int:
         address = self._library.address(symbol)
-        made = _MethodDef(name.encode(), address, flags, None)
+        made = capi.MethodDef(name.encode(), address, flags, None)
         self._ops.append(made)
         return ctypes.addressof(made)
 
@@ -144,8 +129,8 @@ class Recording:
     ) -> Callable[..., Any]:
         """Return what records a function of one or two operands, or returns None."""
         op = self._op(impl, face, None, weak)
-        capsule = _new_capsule(op, None, None)
-        made: Callable[..., Any] = _new_function(
+        capsule = capi.new_capsule(op, None, None)
+        made: Callable[..., Any] = capi.new_function(
             self._definition("walked", "function", _METH_FASTCALL), capsule, None
         )
         return made
